@@ -1,0 +1,427 @@
+"""Build the lessons: one hand-written source, three products.
+
+    notebooks/source/NN_name.py     the source, jupytext's py:percent with nbgrader metadata in cell headers
+ -> notebooks/NN_name.ipynb             solved and executed: what is read, and what nbval checks
+ -> notebooks/exercises/NN_name.ipynb   solutions taken out: what a learner works in
+ -> DIR/source/NN_name/NN_name.ipynb    what a teacher gives to nbgrader (only with --nbgrader DIR)
+
+    python tools/build_lessons.py                rebuild the lessons whose source or package code changed
+    python tools/build_lessons.py 02 --force     rebuild lesson 02 in any case
+    python tools/build_lessons.py --check        do the notebooks belong to their sources? (executes nothing)
+
+Two builds of one source give identical bytes. Each notebook carries, in its metadata, a digest of the cells it was
+built with: a notebook whose cells no longer match it is somebody's work, is never overwritten, and gets the new
+build beside it as NN_name.new.ipynb. How to write a source: notebooks/source/README.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import hashlib
+import json
+import logging
+import os
+import re
+import sys
+import tempfile
+import time
+from copy import deepcopy
+from pathlib import Path
+
+import jupytext
+import nbformat
+from lesson_rules import BuildError, output_problems, source_problems
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
+from nbformat import NotebookNode
+from nbformat.v4 import new_markdown_cell, new_notebook, new_output
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGE = "vtm_lesson"
+STAMP = "vtm_lesson"  # the key in the notebook's metadata under which the builder remembers what it built
+KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
+STUB = '# Your code here: replace the next line.\nraise NotImplementedError("exercise not solved yet")'
+TEXT_STUB = "*Write your answer here.*"
+MARKS = re.compile(r"^\s*#+ *(BEGIN|END) (SOLUTION|HIDDEN TESTS)\s*$")
+WIDGET = "application/vnd.jupyter.widget-view+json"
+
+READ_BANNER = (
+    "*This is the solved lesson, for reading. To do it yourself open\n"
+    "[exercises/{name}.ipynb](exercises/{name}.ipynb): the same lesson with the solutions taken out.*"
+)
+WORK_BANNER = (
+    "*This is the notebook to work in: the solutions are taken out, and each exercise is checked as you go. "
+    "An exercise you leave open stops nothing.\nThe [solved lesson](../{name}.ipynb) is there when the hints "
+    "are used up. What you write here is never overwritten by a rebuild of the lessons.*"
+)
+SEE_SOLUTION = "*Solution: at the same place in the [solved lesson](../{name}.ipynb).*"
+NBGRADER_CONFIG = """\
+# Written once by tools/build_lessons.py --nbgrader; yours to change, it is not written again.
+c = get_config()  # noqa: F821
+c.CourseDirectory.course_id = "video-token-merging"
+c.ClearSolutions.code_stub = {{"python": {stub!r}}}
+c.ClearSolutions.text_stub = {text!r}
+c.ExecutePreprocessor.timeout = 900
+"""
+
+
+# ---------------------------------------------------------------------------------------------- from source to cells
+
+def read_source(path: Path) -> NotebookNode:
+    """The source as an unexecuted notebook: solution marks and nbgrader metadata still in, ids set.
+
+    Raises BuildError, with every problem found, where the source breaks a rule of notebooks/source/README.md.
+    """
+    raw = jupytext.reads(path.read_text(encoding="utf-8"), fmt="py:percent")
+    nb = new_notebook(metadata={"kernelspec": dict(KERNEL), "language_info": {"name": "python"}})
+    taken: set[str] = set()
+    for cell in raw.cells:
+        cell = deepcopy(cell)
+        cell.metadata = NotebookNode({k: v for k, v in cell.metadata.items() if k in ("nbgrader", "tags")})
+        cell.id = _cell_id(path.stem, cell, taken)
+        nb.cells.append(cell)
+    problems = source_problems(nb)
+    if problems:
+        raise BuildError(f"{path.name}: " + "\n  ".join(["the source breaks the rules:"] + problems))
+    return nb
+
+
+def _cell_id(lesson: str, cell: NotebookNode, taken: set[str]) -> str:
+    """From the content, so that editing one cell leaves the ids of all others alone."""
+    wanted = cell.metadata.get("nbgrader", {}).get("grade_id") or hashlib.sha256(
+        f"{lesson}\n{cell.cell_type}\n{cell.source}".encode()
+    ).hexdigest()[:12]
+    found, n = wanted[:60], 1
+    while found in taken:
+        n += 1
+        found = f"{wanted[:60]}-{n}"
+    taken.add(found)
+    return found
+
+
+def solved(nb: NotebookNode, name: str) -> NotebookNode:
+    """The lesson for reading, not yet executed: everything but the solution marks."""
+    nb = deepcopy(nb)
+    for cell in nb.cells:
+        cell.source = "\n".join(line for line in cell.source.split("\n") if not MARKS.match(line))
+    return _finish(nb, READ_BANNER, name)
+
+
+def exercises(nb: NotebookNode, name: str) -> NotebookNode:
+    """The lesson to work in: nbgrader's own preprocessors take the solutions and hidden tests out."""
+    from nbgrader.preprocessors import ClearHiddenTests, ClearSolutions
+
+    nb = deepcopy(nb)
+    clear = ClearSolutions(code_stub={"python": STUB}, text_stub=TEXT_STUB)
+    clear.log = logging.getLogger("quiet")  # what it logs, it also raises
+    clear.log.addHandler(logging.NullHandler())
+    clear.log.propagate = False
+    try:
+        nb, _ = clear.preprocess(nb, {})
+        nb, _ = ClearHiddenTests().preprocess(nb, {})
+    except RuntimeError as error:
+        raise BuildError(f"{name}: {error}") from None
+    for cell in nb.cells:
+        if cell.cell_type != "markdown":
+            continue
+        if "solution" in cell.metadata.get("tags", []):
+            cell.source = SEE_SOLUTION.format(name=name)
+        else:
+            cell.source = one_folder_deeper(cell.source)
+    return _finish(nb, WORK_BANNER, name)
+
+
+def for_nbgrader(nb: NotebookNode, name: str) -> NotebookNode:
+    """The source notebook of nbgrader's `source/` folder: marks kept, written-out solutions left out."""
+    nb = deepcopy(nb)
+    nb.cells = [cell for cell in nb.cells if "solution" not in cell.metadata.get("tags", [])]
+    return _stamp(nb)
+
+
+def _finish(nb: NotebookNode, banner: str, name: str) -> NotebookNode:
+    cell = new_markdown_cell(banner.format(name=name), id="about-this-notebook")
+    nb.cells.insert(1, cell)
+    return _stamp(nb)
+
+
+def one_folder_deeper(text: str) -> str:
+    """Relative links written for notebooks/ made right for notebooks/exercises/; lessons link to their own kind."""
+
+    def deeper(match: re.Match) -> str:
+        before, target = match.groups()
+        if re.match(r"[a-z]+:|#|/", target) or re.match(r"\d\d_\w+\.ipynb", target):
+            return match.group(0)
+        return before + (target[len("exercises/"):] if target.startswith("exercises/") else "../" + target)
+
+    return re.sub(r"""(\]\(|\b(?:src|href)=["'])([^)"'\s]+)""", deeper, text)
+
+
+# -------------------------------------------------------------------------------------------------------- execution
+
+def kernel_environment(scratch: str) -> dict[str, str]:
+    """One environment for every build: this checkout's package, no network, no bars, no personal IPython profile."""
+    env = dict(os.environ)
+    env.pop("NBGRADER_EXECUTION", None)
+    env |= {
+        "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")])),
+        "PYTHONHASHSEED": "0",
+        "MPLBACKEND": "module://matplotlib_inline.backend_inline",
+        "IPYTHONDIR": scratch,
+        "HF_HUB_OFFLINE": "1",
+        "TQDM_DISABLE": "1",
+        "JUPYTER_PLATFORM_DIRS": "1",
+    }
+    return env
+
+
+def execute(nb: NotebookNode, name: str, cwd: Path, timeout: int = 900) -> NotebookNode:
+    """Run every cell in order; a cell that raises is a BuildError. Outputs come back free of all that varies."""
+    nb = deepcopy(nb)
+    os.environ.setdefault("JUPYTER_PREFER_ENV_PATH", "1")  # this environment's kernel, not one in the user's home
+    os.environ.setdefault("JUPYTER_PLATFORM_DIRS", "1")
+    with tempfile.TemporaryDirectory() as scratch:
+        client = NotebookClient(
+            nb,
+            timeout=timeout,
+            kernel_name="python3",
+            record_timing=False,
+            extra_arguments=["--IPKernelApp.log_level=ERROR"],
+            resources={"metadata": {"path": str(cwd)}},
+        )
+        try:
+            client.execute(env=kernel_environment(scratch))
+        except (CellExecutionError, CellTimeoutError, DeadKernelError) as error:
+            raise BuildError(f"{name}: a cell failed while the lesson was executed.\n{error}") from None
+    nb.metadata = NotebookNode({"kernelspec": dict(KERNEL), "language_info": {"name": "python"}})
+    for cell in nb.cells:
+        cell.metadata.pop("execution", None)
+        if cell.cell_type == "code":
+            cell.outputs = [_still(out) for out in _joined(cell.outputs)]
+    return _stamp(nb)
+
+
+def _joined(outputs: list[NotebookNode]) -> list[NotebookNode]:
+    """Neighbouring pieces of one stream as one output: how a stream is cut up depends on the moment."""
+    joined: list[NotebookNode] = []
+    for out in outputs:
+        if out.output_type == "stream" and joined and joined[-1].get("name") == out.name:
+            joined[-1].text += out.text
+        else:
+            joined.append(out)
+    return joined
+
+
+def _still(out: NotebookNode) -> NotebookNode:
+    """A widget cannot be stored without its random ids: a line of text stands in for it."""
+    if WIDGET not in out.get("data", {}):
+        return out
+    return new_output("display_data", data={"text/plain": "(interactive: run this cell to use it)"})
+
+
+# ------------------------------------------------------------------------------------------------ whose file is it?
+
+def digest(*parts: str) -> str:
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
+
+
+def cells_digest(nb: NotebookNode) -> str:
+    return digest(*(f"{cell.cell_type}:{cell.source.rstrip()}" for cell in nb.cells))
+
+
+def _stamp(nb: NotebookNode, **more: str) -> NotebookNode:
+    nb.metadata[STAMP] = {**nb.metadata.get(STAMP, {}), "cells": cells_digest(nb), **more}
+    return nb
+
+
+def load(path: Path) -> NotebookNode | None:
+    """The notebook at `path`; None where there is none or where it cannot be read as one."""
+    try:
+        return nbformat.read(path, as_version=4)
+    except (OSError, ValueError, nbformat.ValidationError):
+        return None
+
+
+def is_ours(path: Path) -> bool:
+    """True where writing `path` loses nobody's work: no file, or one whose cells are still as they were built."""
+    if not path.exists():
+        return True
+    nb = load(path)
+    return nb is not None and nb.metadata.get(STAMP, {}).get("cells") == cells_digest(nb)
+
+
+def write(path: Path, nb: NotebookNode, force: bool = False) -> Path:
+    """Write `nb`, or write it beside `path` where `path` holds somebody's work. Returns where it went."""
+    nbformat.validate(nb)
+    text = nbformat.writes(nb, version=4).rstrip("\n") + "\n"
+    target, n = path, 1
+    while not (force or is_ours(target)):
+        target = path.with_suffix(f".new{n if n > 1 else ''}.ipynb")
+        n += 1
+    if target != path:
+        print(f"{shown(path)} holds changes that are not the builder's: kept; the new one is {shown(target)}")
+    if target.exists() and target.read_text(encoding="utf-8") == text:
+        return target
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial = target.with_suffix(".part")
+    partial.write_text(text, encoding="utf-8", newline="\n")
+    os.replace(partial, target)
+    return target
+
+
+def shown(path: Path) -> str:
+    return str(path.relative_to(ROOT)) if path.is_relative_to(ROOT) else str(path)
+
+
+# ------------------------------------------------------------------------------------------------- what has changed
+
+def package_files(text: str, package: Path) -> list[Path]:
+    """The package's modules that a lesson uses, directly or through each other."""
+    todo, found = [text], {}
+    while todo:
+        for module in _imports(todo.pop(), package.name):
+            path = package / f"{module}.py"
+            if path not in found and path.exists():
+                found[path] = todo.append(path.read_text(encoding="utf-8"))
+    return sorted([package / "__init__.py", *found])
+
+
+def _imports(text: str, package: str) -> set[str]:
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Import):
+            names |= {alias.name.split(".")[1] for alias in node.names if alias.name.startswith(package + ".")}
+        elif isinstance(node, ast.ImportFrom):
+            inside = node.level == 1 or (node.module or "").split(".")[0] == package
+            if inside:
+                tail = (node.module or "") if node.level else ".".join((node.module or "").split(".")[1:])
+                names |= {tail.split(".")[0]} if tail else {alias.name for alias in node.names}
+    return names
+
+
+def inputs_digest(nb: NotebookNode, package: Path) -> str:
+    """Of everything the outputs come from: the lesson's code and the package modules it uses."""
+    code = "\n".join(
+        "\n".join("pass" if line.lstrip().startswith(("%", "!")) else line for line in cell.source.split("\n"))
+        for cell in nb.cells
+        if cell.cell_type == "code"
+    )
+    modules = [f"{path.name}\n{path.read_text(encoding='utf-8')}" for path in package_files(code, package)]
+    return digest(code, *modules)
+
+
+# ------------------------------------------------------------------------------------------------------ the commands
+
+def build(source: Path, notebooks: Path, force: bool = False, package: Path = ROOT / PACKAGE) -> list[Path]:
+    """Make both notebooks of one lesson; returns the paths written or found up to date."""
+    name, start = source.stem, time.perf_counter()
+    nb = read_source(source)
+    work = exercises(nb, name)
+    read = _stamp(solved(nb, name), inputs=inputs_digest(nb, package))
+    target = notebooks / f"{name}.ipynb"
+    old = load(target)
+    if force or old is None or old.metadata.get(STAMP) != read.metadata[STAMP]:
+        done = _stamp(execute(read, name, notebooks), inputs=read.metadata[STAMP]["inputs"])
+        problems = output_problems(done, [ROOT, Path.home(), Path(sys.prefix), Path(tempfile.gettempdir())])
+        if problems:
+            raise BuildError(f"{name}: " + "\n  ".join(["the executed lesson cannot be published:"] + problems))
+        written = write(target, done, force)
+        print(f"{shown(written)}: executed in {time.perf_counter() - start:.0f} s")
+    else:
+        written = target
+        print(f"{shown(target)}: up to date")
+    target = notebooks / "exercises" / f"{name}.ipynb"
+    old = load(target)
+    if old is not None and not force and old.metadata.get(STAMP) == work.metadata[STAMP] and is_ours(target):
+        return [written, target]  # perhaps run or saved by JupyterLab since, but the same cells
+    return [written, write(target, work, force)]
+
+
+def check(source: Path, notebooks: Path) -> list[tuple[Path, str]]:
+    """Where the two notebooks of a lesson are not what their source gives (outputs aside): (path, what is wrong)."""
+    nb, name, wrong = read_source(source), source.stem, []
+    wanted = {
+        notebooks / f"{name}.ipynb": solved(nb, name),
+        notebooks / "exercises" / f"{name}.ipynb": exercises(nb, name),
+    }
+    for path, fresh in wanted.items():
+        found = load(path)
+        if found is None:
+            wrong.append((path, "is missing or is not a notebook: run make lessons"))
+        elif not is_ours(path):
+            wrong.append((path, "has cells that were changed after it was built; changes belong in the source"))
+        elif found.metadata[STAMP]["cells"] != fresh.metadata[STAMP]["cells"]:
+            wrong.append((path, f"is older than {source.name}: run make lessons"))
+        elif _frame(found) != _frame(fresh):
+            wrong.append((path, "has other metadata or cell ids than its source gives: run make lessons"))
+    return wrong
+
+
+def _frame(nb: NotebookNode) -> str:
+    """Everything that a build decides without executing, as text."""
+    cells = [(c.cell_type, c.id, c.source, c.metadata) for c in nb.cells]
+    meta = {k: v for k, v in nb.metadata.items() if k != STAMP}
+    return json.dumps([cells, meta], sort_keys=True)
+
+
+def make_nbgrader(source: Path, folder: Path, force: bool = False) -> Path:
+    """Write the lesson into nbgrader's `source/` tree, and a configuration where there is none."""
+    name = source.stem
+    nb = read_source(source)
+    exercises(nb, name)  # only for the errors: a lesson that cannot be cleared must not be handed out
+    written = write(folder / "source" / name / f"{name}.ipynb", for_nbgrader(nb, name), force)
+    config = folder / "nbgrader_config.py"
+    if not config.exists():
+        config.write_text(NBGRADER_CONFIG.format(stub=STUB, text=TEXT_STUB), encoding="utf-8")
+    return written
+
+
+def find_sources(wanted: list[str], folder: Path) -> list[Path]:
+    """All sources, or those named: `02`, `02_bipartite_matching`, or a path."""
+    every = sorted(folder.glob("[0-9][0-9]_*.py"))
+    if not wanted:
+        return every
+    found = []
+    for name in wanted:
+        hits = [p for p in every if p.stem == Path(name).stem or p.stem.split("_")[0] == name]
+        if not hits:
+            raise BuildError(f"no lesson {name!r} in {shown(folder)}: there are {', '.join(p.stem for p in every)}")
+        found += hits
+    return found
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    parser.add_argument("lessons", nargs="*", help="lesson numbers or names; all by default")
+    parser.add_argument("--force", action="store_true", help="execute again, and overwrite whatever is there")
+    parser.add_argument("--check", action="store_true", help="only say whether notebooks belong to their sources")
+    parser.add_argument("--nbgrader", metavar="DIR", type=Path, help="write nbgrader's source tree into DIR")
+    args = parser.parse_args(argv)
+    notebooks = ROOT / "notebooks"
+    status = 0
+    try:
+        sources = find_sources(args.lessons, notebooks / "source")
+    except BuildError as error:
+        print(error, file=sys.stderr)
+        return 2
+    for source in sources:
+        try:
+            if args.check:
+                wrong = check(source, notebooks)
+                for path, what in wrong:
+                    print(f"{shown(path)} {what}")
+                status |= bool(wrong)
+            elif args.nbgrader:
+                print(shown(make_nbgrader(source, args.nbgrader, args.force)))
+            else:
+                build(source, notebooks, args.force)
+        except BuildError as error:
+            print(error, file=sys.stderr)
+            status = 1
+    if args.check and not status:
+        print(f"{len(sources)} lessons: notebooks and sources agree")
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())
