@@ -1,0 +1,421 @@
+"""The exercise checks: `checks.nearest_target(your_function)` says what was expected, what you gave, and a hint.
+
+Every check compares your function with the package's on random and on awkward input (ties, zeros, one target). A
+wrong answer is also compared with the mistakes people make here, so that the message can name yours. Each failed try
+shows the next of three hints; `checks.nearest_target.hint()` shows one without trying.
+
+Nothing here stops a notebook: an unsolved or wrong exercise prints what is missing, and the cells after it use the
+package. Only while nbgrader grades (it sets NBGRADER_EXECUTION) does a failed check raise AssertionError.
+"""
+
+from __future__ import annotations
+
+import copy
+import os
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from .merging import match, nearest
+
+Case = tuple[str, tuple]  # a few words that say what is special about it, and the arguments
+
+
+@dataclass
+class Exercise:
+    """A check: call it with the learner's function.
+
+    answer: the right function. cases: makes the inputs, the same ones each time. hints: three, from a nudge to nearly
+    the answer. mistakes: (what to say, the wrong function) pairs; a learner's output that equals a mistake's on every
+    case is told so. tolerance: how far numbers may lie apart.
+    """
+
+    name: str
+    answer: Callable
+    cases: Callable[[], Iterable[Case]]
+    hints: Sequence[str]
+    mistakes: Sequence[tuple[str, Callable]] = ()
+    tolerance: float = 1e-4
+    tries: int = field(default=0, repr=False)
+
+    def __call__(self, given: Callable) -> None:
+        problem = self._problem(given)
+        if problem is None:
+            count = len(list(self.cases()))
+            print(f"✓ {self.name}: right on all {count} inputs, the awkward ones included.")
+            return
+        if os.environ.get("NBGRADER_EXECUTION"):
+            raise AssertionError(problem)
+        print(problem)
+        if not problem.startswith("…"):
+            self.hint()
+
+    def hint(self, step: int | None = None) -> None:
+        """Print hint 1, 2 or 3; without a number, the next one."""
+        if step is None:
+            self.tries += 1
+            step = min(self.tries, len(self.hints))
+        if not 1 <= step <= len(self.hints):
+            raise ValueError(f"{self.name} has hints 1 to {len(self.hints)}; {step} was asked for.")
+        print(f"  Hint {step} of {len(self.hints)}: {self.hints[step - 1]}")
+
+    def _problem(self, given: Callable) -> str | None:
+        """What is wrong with the learner's function, in words; None if nothing is."""
+        if not callable(given):
+            return f"✗ {self.name}: give the function itself, without brackets; this is a {type(given).__name__}."
+        for words, arguments in self.cases():
+            own = copy.deepcopy(arguments)
+            try:
+                result = given(*own)
+            except NotImplementedError:
+                return f"… {self.name} is not solved yet. Fill in the function above and run both cells again."
+            except Exception as error:  # whatever a learner's function may raise is news for the learner
+                return f"✗ {self.name}, {words}: your function stopped with {type(error).__name__}: {error}"
+            if difference(own, arguments) is not None:
+                return f"✗ {self.name}, {words}: your function changed its input; work on a copy."
+            expected = self.answer(*copy.deepcopy(arguments))
+            what = difference(result, expected, self.tolerance)
+            if what is not None:
+                named = self._known_mistake(given)
+                lines = [f"✗ {self.name}, {words}: {what}"]
+                lines += [f"  {named}"] if named else []
+                lines += _side_by_side(arguments, expected, result)
+                return "\n".join(lines)
+        return None
+
+    def _known_mistake(self, given: Callable) -> str | None:
+        for words, mistake in self.mistakes:
+            if all(_same_outcome(given, mistake, arguments, self.tolerance) for _, arguments in self.cases()):
+                return words
+        return None
+
+
+def difference(given: Any, expected: Any, tolerance: float = 1e-4) -> str | None:
+    """How `given` differs from `expected`, in words; None if it does not. Tensors, numbers, tuples of them."""
+    if given is None:
+        return "the function returned nothing; does it end with return?"
+    if isinstance(expected, tuple):
+        if not isinstance(given, (tuple, list)) or len(given) != len(expected):
+            return f"expected {len(expected)} results, got {_kind(given)}."
+        for i, (g, e) in enumerate(zip(given, expected, strict=True)):
+            what = difference(g, e, tolerance)
+            if what is not None:
+                return f"result {i + 1} of {len(expected)}: {what}"
+        return None
+    if isinstance(expected, Tensor):
+        return _tensor_difference(given, expected, tolerance)
+    if isinstance(expected, (int, float)) and not isinstance(expected, bool):
+        if isinstance(given, Tensor) and given.numel() == 1:
+            given = given.item()
+        if not isinstance(given, (int, float)):
+            return f"expected a number, got {_kind(given)}."
+        if not abs(given - expected) <= tolerance * max(1.0, abs(expected)):
+            return f"expected {expected:.6g}, got {given:.6g}."
+        return None
+    try:
+        equal = bool(given == expected)
+    except Exception:
+        equal = False
+    return None if equal else f"expected {expected!r}, got {given!r}."
+
+
+def _tensor_difference(given: Any, expected: Tensor, tolerance: float) -> str | None:
+    if not isinstance(given, Tensor):
+        try:
+            given = torch.as_tensor(given)
+        except Exception:
+            return f"expected a tensor, got {_kind(given)}."
+    if given.shape != expected.shape:
+        return f"expected shape {tuple(expected.shape)}, got {tuple(given.shape)}."
+    if given.is_floating_point() and bool(given.isnan().any()) and not bool(expected.isnan().any()):
+        return f"{int(given.isnan().sum())} of your numbers are NaN."
+    if not expected.is_floating_point() and given.is_floating_point():
+        return f"expected whole numbers ({expected.dtype}), got {given.dtype}."
+    wrong = ~torch.isclose(given.double(), expected.double(), rtol=tolerance, atol=tolerance, equal_nan=True)
+    if bool(wrong.any()):
+        first = tuple(int(i) for i in wrong.nonzero()[0])
+        place = f" at {list(first)}" if first else ""
+        return (
+            f"{int(wrong.sum())} of {wrong.numel()} numbers differ; the first{place}: "
+            f"expected {expected[first].item():.6g}, got {given[first].item():.6g}."
+        )
+    return None
+
+
+def _same_outcome(given: Callable, mistake: Callable, arguments: tuple, tolerance: float) -> bool:
+    """Whether two functions give the same result, or both fail, on the same input."""
+    outcomes = []
+    for function in (given, mistake):
+        try:
+            outcomes.append(function(*copy.deepcopy(arguments)))
+        except Exception:
+            outcomes.append(None)
+    return (outcomes[0] is None) == (outcomes[1] is None) and (
+        outcomes[0] is None or difference(outcomes[0], outcomes[1], tolerance) is None
+    )
+
+
+def _kind(x: Any) -> str:
+    if isinstance(x, Tensor):
+        return f"a tensor of shape {tuple(x.shape)}"
+    if isinstance(x, (tuple, list)):
+        return f"{len(x)} results"
+    return f"a {type(x).__name__}"
+
+
+def _side_by_side(arguments: tuple, expected: Any, given: Any) -> list[str]:
+    """The input, what was expected and what was given, as text, where they are small enough to read."""
+    rows = [("input", arguments), ("expected", expected), ("yours", given)]
+    texts = [(name, _text(value)) for name, value in rows]
+    return [f"  {name:>8}: {text}" for name, text in texts if text]
+
+
+def _text(x: Any) -> str:
+    if isinstance(x, Tensor):
+        if x.numel() > 24:
+            return f"tensor of shape {tuple(x.shape)}"
+        return str((x.double() * 1e4).round().div(1e4).tolist() if x.is_floating_point() else x.tolist())
+    if isinstance(x, (tuple, list)):
+        return " | ".join(_text(part) for part in x)
+    return f"{x:.6g}" if isinstance(x, float) else repr(x)
+
+
+# ---------------------------------------------------------------------------------------------------------------
+# Lesson 02: bipartite matching
+# ---------------------------------------------------------------------------------------------------------------
+
+
+def _generator(seed: int) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def _random(seed: int, *shape: int) -> Tensor:
+    return torch.randn(*shape, generator=_generator(seed))
+
+
+def _halves(n: int) -> tuple[Tensor, Tensor]:
+    return torch.arange(0, n, 2), torch.arange(1, n, 2)
+
+
+alternate = Exercise(
+    "alternate",
+    answer=_halves,
+    cases=lambda: [(f"{n} tokens", (n,)) for n in (6, 8, 7, 2, 31)],
+    hints=(
+        "ToMe's targets are the odd positions 1, 3, 5, …; the sources are the even ones.",
+        "torch.arange(start, end, step) counts in steps. Where does each half start?",
+        "sources = torch.arange(0, n, 2); the targets start one later.",
+    ),
+    mistakes=(
+        ("Your two halves are swapped: here sources are the even positions.", lambda n: _halves(n)[::-1]),
+        (
+            "You split into a first and a second half; neighbours then land on the same side.",
+            lambda n: (torch.arange(0, (n + 1) // 2), torch.arange((n + 1) // 2, n)),
+        ),
+        ("The last token is lost when n is odd.", lambda n: (torch.arange(0, n - 1, 2), torch.arange(1, n, 2))),
+    ),
+)
+
+
+def _cosines(keys: Tensor, sources: Tensor, targets: Tensor) -> Tensor:
+    unit = F.normalize(keys, dim=1)
+    return unit[sources] @ unit[targets].T
+
+
+def _nearest_answer(keys: Tensor, sources: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    best, similarity = nearest(keys[None], targets[None], sources[None])
+    return best[0], similarity[0]
+
+
+def _pick(scores: Tensor) -> tuple[Tensor, Tensor]:
+    best = scores.argmax(dim=1)
+    return best, scores.gather(1, best[:, None])[:, 0]
+
+
+def _nearest_of_targets(keys: Tensor, sources: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    best, similarity = _nearest_answer(keys, sources, targets)
+    return targets[best], similarity
+
+
+def _nearest_worst(keys: Tensor, sources: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    best, similarity = _pick(-_cosines(keys, sources, targets))
+    return best, -similarity
+
+
+def _nearest_cases() -> list[Case]:
+    cases: list[Case] = [
+        ("four tokens in the plane", (torch.tensor([[1.0, 0.2], [1, 0], [0, 3], [0, 1]]), *_halves(4))),
+        # Long keys win a plain dot product; only the direction may count.
+        ("one very long key", (torch.tensor([[1.0, 0.1], [1, 0], [1, 0.3], [5, 50]]), *_halves(4))),
+        ("two equal targets (a tie)", (torch.tensor([[1.0, 0], [1, 0], [0, 1], [1, 0], [2, 0], [0, 2]]), *_halves(6))),
+        ("a key of zeros", (torch.tensor([[1.0, 2], [0, 0], [2, 1], [1, 1], [0, 0], [3, 1]]), *_halves(6))),
+        ("one target", (_random(1, 9, 4), torch.arange(1, 9), torch.arange(1))),
+    ]
+    cases += [(f"random keys {i}", (_random(i, 20 + i, 5), *_halves(20 + i))) for i in range(10)]
+    return cases
+
+
+nearest_target = Exercise(
+    "nearest_target",
+    answer=_nearest_answer,
+    cases=_nearest_cases,
+    hints=(
+        "Cosine similarity looks at directions only: what must happen to the keys before they are multiplied?",
+        "Divide every key by its length (F.normalize keeps keys of zeros zero), then one matrix product gives all "
+        "cosines, a row per source and a column per target.",
+        "scores = unit[sources] @ unit[targets].T; then the best column of each row and its score.",
+    ),
+    mistakes=(
+        (
+            "It looks like plain dot products: long keys win. Divide each key by its length first.",
+            lambda k, s, t: _pick(k[s] @ k[t].T),
+        ),
+        ("It picks the least similar target: argmin in place of argmax.", _nearest_worst),
+        (
+            "It picks the right targets, but says which token they are; say which target: 0 to T - 1.",
+            _nearest_of_targets,
+        ),
+        (
+            "The keys seem to be normalised along the wrong axis: over the tokens instead of within each key.",
+            lambda k, s, t: _pick(F.normalize(k, dim=0)[s] @ F.normalize(k, dim=0)[t].T),
+        ),
+        (
+            "It looks for each target's best source; here every source looks for its best target.",
+            lambda k, s, t: _pick(_cosines(k, s, t).T),
+        ),
+        (
+            "A key of zeros was divided by its length 0 and became NaN: F.normalize, or clamp the length.",
+            lambda k, s, t: _pick((k / k.norm(dim=1, keepdim=True))[s] @ (k / k.norm(dim=1, keepdim=True))[t].T),
+        ),
+    ),
+)
+
+
+def _tome_step(x: Tensor, keys: Tensor, r: int) -> Tensor:
+    return match(keys[None], _halves(len(x))[1], r)(x[None])[0]
+
+
+def _tome_variant(
+    x: Tensor, keys: Tensor, r: int, *, unit: bool = True, lowest: bool = False, how: str = "mean", order: bool = True
+) -> Tensor:
+    """ToMe's step with one thing wrong: the mistakes of `tome_step`, and none of them by default."""
+    sources, targets = _halves(len(x))
+    k = F.normalize(keys, dim=1) if unit else keys
+    best, similarity = _pick(k[sources] @ k[targets].T)
+    ranked = similarity.argsort(descending=not lowest, stable=True)
+    merged, left = ranked[:r], ranked[r:].sort().values
+    total, count = x[targets].clone(), torch.ones(len(targets))
+    total.index_add_(0, best[merged], x[sources[merged]])
+    count.index_add_(0, best[merged], torch.ones(r))
+    if how == "mean":
+        total = total / count[:, None]
+    elif how == "sources only":  # forgets that the target itself is one of the tokens averaged
+        total = torch.where(count[:, None] > 1, total - x[targets], total) / (count - 1).clamp(min=1)[:, None]
+    elif how == "drop":
+        total = x[targets]
+    y, at = torch.cat([x[sources[left]], total]), torch.cat([sources[left], targets])
+    return y[at.argsort()] if order else y
+
+
+def _tome_cases() -> list[Case]:
+    line = torch.tensor([[1.0, 0.1], [1, 0], [0.2, 1], [0, 1], [-1, 0.5], [-1, 0]])
+    cases: list[Case] = [
+        ("six tokens, r = 1", (line * 2, line, 1)),
+        ("six tokens, r = 3 (all sources)", (line * 2, line, 3)),
+        ("r = 0 (nothing to merge)", (line, line, 0)),
+        ("two sources for one target", (torch.tensor([[2.0], [4], [9], [7]]), torch.eye(2)[[0, 0, 0, 1]], 2)),
+    ]
+    for seed in range(10):
+        n = 10 + 3 * seed
+        cases.append((f"random tokens {seed}", (_random(seed, n, 4), _random(seed + 50, n, 6) + 1.0, 1 + n // 5)))
+    return cases
+
+
+tome_step = Exercise(
+    "tome_step",
+    answer=_tome_step,
+    cases=_tome_cases,
+    hints=(
+        "Three steps: split, find each source's best target and similarity, merge the r most similar sources.",
+        "A target's new value is (itself + its merged sources) / (1 + how many). The sources that are not merged "
+        "stay, and all survivors stand in their old order.",
+        "Start from total = x.clone() and count = ones(n). For every merged source j with target i: total[i] += x[j], "
+        "count[i] += 1. Return (total / count) at all positions but the merged ones.",
+    ),
+    mistakes=(
+        (
+            "The merged tokens are sums; divide by how many tokens went in.",
+            lambda x, k, r: _tome_variant(x, k, r, how="sum"),
+        ),
+        (
+            "Your averages leave the target itself out: VTM eq. 4 divides by 1 + |M|, target included.",
+            lambda x, k, r: _tome_variant(x, k, r, how="sources only"),
+        ),
+        (
+            "Sources are dropped, not merged: the targets did not change.",
+            lambda x, k, r: _tome_variant(x, k, r, how="drop"),
+        ),
+        (
+            "The right tokens in the wrong order: unmerged sources and targets stand in two heaps. Sort the survivors "
+            "by their old position.",
+            lambda x, k, r: _tome_variant(x, k, r, order=False),
+        ),
+        (
+            "It merges the r least similar sources; take the most similar.",
+            lambda x, k, r: _tome_variant(x, k, r, lowest=True),
+        ),
+        (
+            "It looks like plain dot products: normalise the keys before comparing them.",
+            lambda x, k, r: _tome_variant(x, k, r, unit=False),
+        ),
+    ),
+)
+
+
+def _proportional(q: Tensor, k: Tensor, v: Tensor, size: Tensor) -> Tensor:
+    return ((q @ k.T) / q.shape[1] ** 0.5 + size.log()).softmax(dim=1) @ v
+
+
+def _proportional_cases() -> list[Case]:
+    cases: list[Case] = []
+    for seed in range(6):
+        q, k, v = _random(seed, 5, 4), _random(seed + 10, 7, 4), _random(seed + 20, 7, 3)
+        size = torch.randint(1, 9, (7,), generator=_generator(seed)).float()
+        cases.append((f"random tokens {seed}", (q, k, v, size)))
+    q, k, v, size = cases[0][1]
+    return [("all sizes 1 (plain attention)", (q, k, v, torch.ones(7))), *cases]
+
+
+proportional_attention = Exercise(
+    "proportional_attention",
+    answer=_proportional,
+    cases=_proportional_cases,
+    hints=(
+        "A token of size 3 should draw as much attention as three equal tokens would.",
+        "Three equal tokens put 3 · exp(score) into the softmax. Move the 3 into the exponent.",
+        "3 · exp(score) = exp(score + log 3): add size.log() to the scores, one number for every key.",
+    ),
+    mistakes=(
+        ("That is plain attention: size is not used.", lambda q, k, v, s: _proportional(q, k, v, torch.ones_like(s))),
+        (
+            "The sizes were added as they are; add their logarithm.",
+            lambda q, k, v, s: _proportional(q, k, v, s.exp()),
+        ),
+        (
+            "The weights were multiplied by size after the softmax, so they no longer add up to 1.",
+            lambda q, k, v, s: (((q @ k.T) / q.shape[1] ** 0.5).softmax(dim=1) * s) @ v,
+        ),
+        (
+            "log(size) was added before dividing by sqrt(D); it belongs after: the count must not be scaled.",
+            lambda q, k, v, s: ((q @ k.T + s.log()) / q.shape[1] ** 0.5).softmax(dim=1) @ v,
+        ),
+        (
+            "The scores were not divided by sqrt(D).",
+            lambda q, k, v, s: (q @ k.T + s.log()).softmax(dim=1) @ v,
+        ),
+    ),
+)
