@@ -31,11 +31,12 @@ from pathlib import Path
 
 import jupytext
 import nbformat
-from lesson_rules import BuildError, output_problems, source_problems
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 from nbformat import NotebookNode
 from nbformat.v4 import new_markdown_cell, new_notebook, new_output
+
+from lesson_rules import BuildError, output_problems, source_problems
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = "vtm_lesson"

@@ -1,0 +1,41 @@
+# make lab    set up (once) and open JupyterLab on lesson 00
+# make test   set up (once) and run every check
+# make help   the rest
+
+# A Python that the pins allow; `make lab PYTHON=/path/to/python3` to choose another one.
+PYTHON ?= $(or $(shell for p in python3.11 python3.12 python3.13 python3; do \
+	"$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$p" && break; done),python3)
+VENV := .venv/bin
+# Only the lessons themselves: a learner's other notebooks in that folder are nobody else's business.
+LESSONS = $(patsubst notebooks/source/%.py,notebooks/%.ipynb,$(sort $(wildcard notebooks/source/[0-9][0-9]_*.py)))
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help env lab test lessons lock clean
+
+help:  ## this list
+	@sed -n 's/^\([a-z]*\):.*## /make \1|/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-14s %s\n", $$1, $$2}'
+	@echo 'ARGS="..." adds options to JupyterLab, to pytest, or to the lesson builder: make lab ARGS="--no-browser --port=8899"'
+
+env:  ## make .venv with the pinned packages; a second call takes no time
+	@command -v $(PYTHON) >/dev/null || { echo "setup: no python3 found; install Python 3.11 or newer" >&2; exit 1; }
+	@$(PYTHON) tools/setup_env.py
+
+lab: env  ## open JupyterLab on lesson 00
+	@exec $(VENV)/python tools/lab.py $(ARGS)
+
+# One pytest for everything, so that its last line speaks for everything. loadscope keeps a notebook on one kernel.
+test: env  ## ruff, the tests, and every lesson executed and compared with its stored outputs
+	$(VENV)/python -m ruff check .
+	$(VENV)/python -m pytest tests $(LESSONS) -q -n logical --maxprocesses=4 --dist loadscope \
+		--nbval --nbval-current-env --nbval-sanitize-with tests/nbval_sanitize.cfg --nbval-cell-timeout=300 $(ARGS)
+
+lessons: env  ## rebuild the notebooks whose source or package code changed (ARGS="02 --force": that one, in any case)
+	@$(VENV)/python tools/build_lessons.py $(ARGS)
+
+lock: env  ## renew requirements.txt from pyproject.toml
+	@$(VENV)/python tools/lock.py
+
+clean:  ## remove .venv and caches; never notebooks, data or anything you made
+	rm -rf .venv .pytest_cache .ruff_cache .hypothesis build *.egg-info
+	find vtm_lesson tests tools -name __pycache__ -type d -prune -exec rm -rf {} +
