@@ -17,7 +17,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
 
 import torch
 import torch.nn.functional as F
@@ -137,9 +136,16 @@ class Merge:
         """(B, 1): where each batch item's tokens start when all batch items are laid end to end."""
         return torch.arange(self.group.shape[0], device=self.group.device)[:, None] * n
 
-    @cached_property
+    @property
     def _bags(self) -> tuple[Tensor, Tensor]:
         """All input tokens sorted by output token, and where each output token's run begins: both (B*N,), (B*M,)."""
+        if torch.compiler.is_compiling():  # the compiler takes no hidden state, and removes repeated work itself
+            return self._sorted()
+        if "_kept" not in self.__dict__:
+            self.__dict__["_kept"] = self._sorted()
+        return self.__dict__["_kept"]
+
+    def _sorted(self) -> tuple[Tensor, Tensor]:
         flat = (self.group + self._first_row(self.n_out)).reshape(-1)
         order = flat.argsort(stable=True)
         counts = flat.new_zeros(self.group.shape[0] * self.n_out).scatter_add_(0, flat, torch.ones_like(flat))
