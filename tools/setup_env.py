@@ -90,15 +90,17 @@ def main():
     if other_setup():
         stop(f"process {other_setup()} is setting up .venv right now; wait for it.")
     start = time.time()
+    quiet = []
     if BUSY.exists() or not PYTHON.exists():
         print("Making .venv: once, some minutes, about 2.5 GB (more if pip picks PyTorch's CUDA build).", flush=True)
         run(sys.executable, "-m", "venv", "--clear", VENV)
     else:
         print("Bringing .venv up to date.", flush=True)
+        quiet = ["--quiet"]  # a fresh installation shows pip's progress; here most lines would say "already satisfied"
     BUSY.write_text(str(os.getpid()))
-    pip = [PYTHON, "-m", "pip", "install", "--disable-pip-version-check", "--no-user", "--quiet"]
-    run(*(pip + ["--progress-bar", "on", "-r", ROOT / "requirements.txt"]))
-    run(*(pip + ["--no-deps", "--no-build-isolation", "--editable", ROOT]))
+    pip = [PYTHON, "-m", "pip", "install", "--disable-pip-version-check", "--no-user", *quiet]
+    run(*pip, "-r", ROOT / "requirements.txt")
+    run(*pip, "--no-deps", "--no-build-isolation", "--editable", ROOT)
     quiet_news()
     DONE.write_text(json.dumps(want))
     BUSY.unlink()
