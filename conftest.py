@@ -1,6 +1,7 @@
 """One environment for all checks, also for kernels that run lessons: offline, quiet, the same on every machine."""
 
 import os
+import sys
 from pathlib import Path
 
 import hypothesis
@@ -10,6 +11,8 @@ ROOT = Path(__file__).resolve().parent
 os.environ.pop("MPLBACKEND", None)  # kernels choose the inline backend only where this is not set
 os.environ.pop("NBGRADER_EXECUTION", None)
 os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+# nbgrader starts `alembic` by its bare name, and a .venv need not be activated to run its Python.
+os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
 os.environ["PYTHONHASHSEED"] = "0"
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TQDM_DISABLE"] = "1"  # bars write to stderr at every machine's own pace

@@ -28,6 +28,7 @@ import tempfile
 import time
 from copy import deepcopy
 from pathlib import Path
+from typing import NamedTuple
 
 import jupytext
 import nbformat
@@ -199,7 +200,7 @@ def execute(nb: NotebookNode, name: str, cwd: Path, timeout: int = 900) -> Noteb
         cell.metadata.pop("execution", None)
         if cell.cell_type == "code":
             cell.outputs = [_still(out) for out in _joined(cell.outputs)]
-    return _stamp(nb)
+    return nb
 
 
 def _joined(outputs: list[NotebookNode]) -> list[NotebookNode]:
@@ -231,8 +232,16 @@ def cells_digest(nb: NotebookNode) -> str:
 
 
 def _stamp(nb: NotebookNode, **more: str) -> NotebookNode:
-    nb.metadata[STAMP] = {**nb.metadata.get(STAMP, {}), "cells": cells_digest(nb), **more}
+    """Note in the notebook what it was built with: `cells` tells later whether somebody changed it."""
+    nb.metadata[STAMP] = {"cells": cells_digest(nb), "frame": digest(_frame(nb)), **more}
     return nb
+
+
+def _frame(nb: NotebookNode) -> str:
+    """Everything that a build decides without executing, as text."""
+    cells = [(c.cell_type, c.id, c.source, c.metadata) for c in nb.cells]
+    meta = {k: v for k, v in nb.metadata.items() if k != STAMP}
+    return json.dumps([cells, meta], sort_keys=True)
 
 
 def load(path: Path) -> NotebookNode | None:
@@ -338,8 +347,16 @@ def build(source: Path, notebooks: Path, force: bool = False, package: Path = RO
     return [written, write(target, work, force)]
 
 
-def check(source: Path, notebooks: Path) -> list[tuple[Path, str]]:
-    """Where the two notebooks of a lesson are not what their source gives (outputs aside): (path, what is wrong)."""
+class Wrong(NamedTuple):
+    """A notebook that is not what its source gives. stale: rebuilding mends it; else somebody changed the notebook."""
+
+    path: Path
+    what: str
+    stale: bool
+
+
+def check(source: Path, notebooks: Path) -> list[Wrong]:
+    """Where the two notebooks of a lesson are not what their source gives, outputs aside."""
     nb, name, wrong = read_source(source), source.stem, []
     wanted = {
         notebooks / f"{name}.ipynb": solved(nb, name),
@@ -348,21 +365,14 @@ def check(source: Path, notebooks: Path) -> list[tuple[Path, str]]:
     for path, fresh in wanted.items():
         found = load(path)
         if found is None:
-            wrong.append((path, "is missing or is not a notebook: run make lessons"))
+            wrong.append(Wrong(path, "is missing or is not a notebook: run make lessons", True))
         elif not is_ours(path):
-            wrong.append((path, "has cells that were changed after it was built; changes belong in the source"))
-        elif found.metadata[STAMP]["cells"] != fresh.metadata[STAMP]["cells"]:
-            wrong.append((path, f"is older than {source.name}: run make lessons"))
+            wrong.append(Wrong(path, "was changed after it was built; changes belong in the source", False))
+        elif {**found.metadata[STAMP], **fresh.metadata[STAMP]} != found.metadata[STAMP]:
+            wrong.append(Wrong(path, f"is older than {source.name}: run make lessons", True))
         elif _frame(found) != _frame(fresh):
-            wrong.append((path, "has other metadata or cell ids than its source gives: run make lessons"))
+            wrong.append(Wrong(path, "has other metadata or cell ids than its source gives", False))
     return wrong
-
-
-def _frame(nb: NotebookNode) -> str:
-    """Everything that a build decides without executing, as text."""
-    cells = [(c.cell_type, c.id, c.source, c.metadata) for c in nb.cells]
-    meta = {k: v for k, v in nb.metadata.items() if k != STAMP}
-    return json.dumps([cells, meta], sort_keys=True)
 
 
 def make_nbgrader(source: Path, folder: Path, force: bool = False) -> Path:
@@ -409,7 +419,7 @@ def main(argv: list[str] | None = None) -> int:
         try:
             if args.check:
                 wrong = check(source, notebooks)
-                for path, what in wrong:
+                for path, what, _ in wrong:
                     print(f"{shown(path)} {what}")
                 status |= bool(wrong)
             elif args.nbgrader:

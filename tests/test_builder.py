@@ -1,0 +1,426 @@
+"""The lesson builder: one source, three products, twice the same bytes, and nobody's work overwritten."""
+
+import copy
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+
+import build_lessons
+import lesson_rules
+from build_lessons import BuildError
+
+HEAD = '"locked": %s, "schema_version": 3, "task": false'
+SOLVE = '# %% nbgrader={"grade": false, "grade_id": "double", "solution": true, ' + HEAD % "false" + "}"
+CHECK = '# %% nbgrader={"grade": true, "grade_id": "d-check", "points": 3, "solution": false, ' + HEAD % "true" + "}"
+TINY = f'''\
+# %% [markdown]
+# # 07 Tiny
+# [next](08_next.ipynb), [data](../data/README.md), [exercise](exercises/07_tiny.ipynb), [out](https://example.org/a)
+
+# %%
+import math
+
+print("two pieces", end=" ")
+print("of one stream")
+round(math.pi, 2)
+
+# %%
+from IPython.display import Image, display
+
+png = bytes.fromhex(
+    "89504e470d0a1a0a0000000d4948445200000001000000010804000000b51c0c02"
+    "0000000b4944415478da6364f80f00010501012718e3660000000049454e44ae426082"
+)
+display(Image(png, alt="one grey point"))
+
+{SOLVE}
+def double(x):
+    """Twice x."""
+    ### BEGIN SOLUTION
+    return 2 * x
+    ### END SOLUTION
+
+{CHECK}
+try:
+    print("right" if double(3) == 6 else "wrong")
+except NotImplementedError:
+    print("not solved yet")
+### BEGIN HIDDEN TESTS
+assert True
+### END HIDDEN TESTS
+
+# %% [markdown] tags=["solution"]
+# Two times x is x plus x.
+
+# %% tags=["nbval-ignore-output"]
+import ipywidgets
+
+ipywidgets.interact(lambda x: print(x), x=3);
+'''
+
+
+@pytest.fixture
+def lesson(tmp_path: Path) -> Path:
+    source = tmp_path / "source" / "07_tiny.py"
+    source.parent.mkdir()
+    source.write_text(TINY)
+    return source
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory) -> Path:
+    """A folder with the tiny lesson built once; not to be written to."""
+    folder = tmp_path_factory.mktemp("built")
+    (folder / "07_tiny.py").write_text(TINY)
+    build_lessons.build(folder / "07_tiny.py", folder)
+    return folder
+
+
+def products(folder: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*.ipynb"))}
+
+
+def sources(nb) -> str:
+    return "\n".join(cell.source for cell in nb.cells)
+
+
+def without_execution(monkeypatch) -> list[str]:
+    """Let the builder take every lesson for executed; returns the names as they come."""
+    names = []
+
+    def execute(nb, name, cwd, timeout=0):
+        names.append(name)
+        nb = copy.deepcopy(nb)
+        for cell in nb.cells:
+            if cell.cell_type == "code":
+                cell.execution_count = 1
+                cell.outputs = [nbformat.v4.new_output("stream", text="out\n")]
+        return nb
+
+    monkeypatch.setattr(build_lessons, "execute", execute)
+    return names
+
+
+# ------------------------------------------------------------------------------------------------------ the products
+
+def test_two_builds_are_byte_identical(built: Path, lesson: Path):
+    build_lessons.build(lesson, lesson.parent)
+    assert products(lesson.parent) == products(built)
+    assert len(products(built)) == 2
+
+
+def test_nothing_that_varies_is_stored(built: Path):
+    for content in products(built).values():
+        assert b"iopub" not in content and b"widget-view" not in content and b"model_id" not in content
+        nb = json.loads(content)
+        assert nb["metadata"]["language_info"] == {"name": "python"}
+        assert set(nb["metadata"]) == {"kernelspec", "language_info", "vtm_lesson"}
+        nbformat.validate(nb)
+
+
+def test_the_solved_lesson_is_executed_and_complete(built: Path):
+    nb = build_lessons.load(built / "07_tiny.ipynb")
+    code = [cell for cell in nb.cells if cell.cell_type == "code"]
+    assert [cell.execution_count for cell in code] == list(range(1, len(code) + 1))
+    assert code[0].outputs[0].text == "two pieces of one stream\n"
+    assert code[0].outputs[1].data["text/plain"] == "3.14"
+    assert code[3].outputs[0].text == "right\n"
+    assert "return 2 * x" in sources(nb) and "x plus x" in sources(nb)
+    assert "BEGIN" not in sources(nb) and "END" not in sources(nb)
+    assert code[4].outputs[0].data["text/plain"] == lesson_rules.WIDGET_LINE
+
+
+def test_the_exercise_notebook_gives_nothing_away(built: Path):
+    nb = build_lessons.load(built / "exercises" / "07_tiny.ipynb")
+    text = sources(nb)
+    assert "2 * x" not in text and "x plus x" not in text and "HIDDEN" not in text and "assert True" not in text
+    assert 'raise NotImplementedError("exercise not solved yet")' in text and '"""Twice x."""' in text
+    assert all(cell.execution_count is None and not cell.outputs for cell in nb.cells if cell.cell_type == "code")
+    assert [cell.id for cell in nb.cells] == [c.id for c in build_lessons.load(built / "07_tiny.ipynb").cells]
+
+
+def test_links_follow_the_notebook_into_its_folder(built: Path):
+    first = build_lessons.load(built / "exercises" / "07_tiny.ipynb").cells[0].source
+    assert "[next](08_next.ipynb)" in first  # from an exercise notebook to the next exercise notebook
+    assert "[data](../../data/README.md)" in first
+    assert "[exercise](07_tiny.ipynb)" in first
+    assert "[out](https://example.org/a)" in first
+    assert build_lessons.one_folder_deeper('<img src="../a.png"> ![b](c/d.png) [e](#f)') == (
+        '<img src="../../a.png"> ![b](../c/d.png) [e](#f)'
+    )
+
+
+def test_editing_one_cell_keeps_the_ids_of_the_others(lesson: Path):
+    before = [cell.id for cell in build_lessons.read_source(lesson).cells]
+    lesson.write_text(TINY.replace("round(math.pi, 2)", "round(math.pi, 3)"))
+    after = [cell.id for cell in build_lessons.read_source(lesson).cells]
+    assert [i for i, (a, b) in enumerate(zip(before, after, strict=True)) if a != b] == [1]
+    assert len(set(after)) == len(after)
+
+
+# ----------------------------------------------------------------------------------------- what changed, whose it is
+
+def test_only_what_changed_is_executed_again(lesson: Path, tmp_path: Path, monkeypatch):
+    names = without_execution(monkeypatch)
+    package = tmp_path / "pack"
+    package.mkdir()
+    (package / "__init__.py").write_text("")
+    (package / "used.py").write_text("from .deeper import x\n")
+    (package / "deeper.py").write_text("x = 1\n")
+    (package / "other.py").write_text("y = 1\n")
+    lesson.write_text(TINY + "\n# %%\nfrom pack import used\n")
+
+    def executed() -> int:
+        before = len(names)
+        build_lessons.build(lesson, tmp_path, package=package)
+        return len(names) - before
+
+    assert executed() == 1
+    assert executed() == 0
+    (package / "other.py").write_text("y = 2\n")
+    assert executed() == 0, "the lesson does not use pack.other"
+    (package / "deeper.py").write_text("x = 2\n")
+    assert executed() == 1, "the lesson uses pack.deeper through pack.used"
+    lesson.write_text(lesson.read_text() + "\n# %% [markdown]\n# One more sentence.\n")
+    assert executed() == 1
+    assert executed() == 0
+
+
+@pytest.mark.parametrize("which", ["07_tiny.ipynb", "exercises/07_tiny.ipynb"])
+def test_a_learners_work_is_kept(lesson: Path, tmp_path: Path, monkeypatch, capsys, which: str):
+    without_execution(monkeypatch)
+    build_lessons.build(lesson, tmp_path)
+    mine = tmp_path / which
+    nb = build_lessons.load(mine)
+    nb.cells[-1].source += "\n# my own note"
+    nbformat.write(nb, mine)
+    work = mine.read_bytes()
+    lesson.write_text(TINY.replace("Twice x", "Two times x"))
+
+    build_lessons.build(lesson, tmp_path)
+    beside = mine.with_suffix(".new.ipynb")
+    assert mine.read_bytes() == work
+    assert "Two times x" in beside.read_text()
+    assert "kept; the new one is" in capsys.readouterr().out
+
+    nb = build_lessons.load(beside)
+    nb.cells[-1].source += "\n# my own note in the new one"
+    nbformat.write(nb, beside)
+    kept = beside.read_bytes()
+    lesson.write_text(TINY.replace("Twice x", "x and x"))
+    build_lessons.build(lesson, tmp_path)
+    assert mine.read_bytes() == work and beside.read_bytes() == kept
+    assert "x and x" in mine.with_suffix(".new2.ipynb").read_text()
+
+    build_lessons.build(lesson, tmp_path, force=True)
+    assert "x and x" in mine.read_text()
+
+
+def test_a_notebook_that_the_builder_never_made_is_kept(lesson: Path, tmp_path: Path, monkeypatch):
+    without_execution(monkeypatch)
+    for text in ("not a notebook", nbformat.writes(nbformat.v4.new_notebook())):
+        (tmp_path / "07_tiny.ipynb").write_text(text)
+        build_lessons.build(lesson, tmp_path)
+        assert (tmp_path / "07_tiny.ipynb").read_text() == text
+
+
+def test_running_an_exercise_notebook_is_no_change(lesson: Path, tmp_path: Path, monkeypatch):
+    without_execution(monkeypatch)
+    build_lessons.build(lesson, tmp_path)
+    path = tmp_path / "exercises" / "07_tiny.ipynb"
+    nb = build_lessons.load(path)
+    nb.cells[2].outputs = [nbformat.v4.new_output("stream", text="run\n")]
+    nb.metadata.language_info.version = "3.11.7"
+    nbformat.write(nb, path)
+    before = path.read_bytes()
+    build_lessons.build(lesson, tmp_path)
+    assert path.read_bytes() == before
+    lesson.write_text(TINY.replace("Twice x", "Two times x"))
+    build_lessons.build(lesson, tmp_path)
+    assert "Two times x" in path.read_text() and not path.with_suffix(".new.ipynb").exists()
+
+
+def test_check_says_what_is_wrong(lesson: Path, tmp_path: Path, monkeypatch):
+    without_execution(monkeypatch)
+    assert {w.path.name for w in build_lessons.check(lesson, tmp_path)} == {"07_tiny.ipynb"}
+    build_lessons.build(lesson, tmp_path)
+    assert build_lessons.check(lesson, tmp_path) == []
+
+    lesson.write_text(TINY.replace("x plus x", "x and x"))
+    both = build_lessons.check(lesson, tmp_path)  # the exercise notebook holds a link there, with that cell's id
+    assert [(w.path.parent == tmp_path, w.stale) for w in both] == [(True, True), (False, True)]
+    assert all("older than 07_tiny.py" in wrong.what for wrong in both)
+    build_lessons.build(lesson, tmp_path)
+    assert build_lessons.check(lesson, tmp_path) == []
+
+    lesson.write_text(TINY)
+    build_lessons.build(lesson, tmp_path)
+    path = tmp_path / "exercises" / "07_tiny.ipynb"
+    original = path.read_text()
+    path.write_text(original.replace("import math", "import math  # as usual"))
+    (wrong,) = build_lessons.check(lesson, tmp_path)
+    assert not wrong.stale and "changed after it was built" in wrong.what
+
+    path.write_text(original.replace('"points": 3', '"points": 30'))
+    (wrong,) = build_lessons.check(lesson, tmp_path)
+    assert not wrong.stale and "metadata" in wrong.what
+
+
+# --------------------------------------------------------------------------------------------------- what is refused
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("    ### END SOLUTION\n", "", "1 '### BEGIN SOLUTION' but 0"),
+        ("    ### BEGIN SOLUTION\n", "", "needs '### BEGIN SOLUTION'"),
+        ("    ### BEGIN SOLUTION", "### BEGIN SOLUTION", "inside a function"),
+        ('"grade_id": "d-check"', '"grade_id": "double"', "already used"),
+        ('"points": 3, ', "", "'points' belongs to graded cells"),
+        ('"points": 3', '"points": 3, "extra": 1', "unknown ['extra']"),
+        (SOLVE, "# %%", "no nbgrader metadata"),
+        ('tags=["solution"]', 'tags=["solutoin"]', "unknown tags ['solutoin']"),
+        ("# # 07 Tiny", "# Tiny", "title"),
+        ("### END HIDDEN TESTS\n", "", "hidden test"),
+    ],
+)
+def test_a_wrong_source_is_refused(lesson: Path, tmp_path: Path, monkeypatch, old: str, new: str, words: str):
+    names = without_execution(monkeypatch)
+    assert TINY.count(old) >= 1
+    lesson.write_text(TINY.replace(old, new, 1))
+    with pytest.raises(BuildError) as caught:
+        build_lessons.build(lesson, tmp_path)
+    assert words in str(caught.value) and "07_tiny" in str(caught.value)
+    assert not names and not products(tmp_path), "refused before anything is executed or written"
+
+
+def test_a_cell_that_fails_stops_the_build_and_keeps_the_old_notebook(lesson: Path, tmp_path: Path):
+    (tmp_path / "07_tiny.ipynb").write_text("old")
+    lesson.write_text("# %% [markdown]\n# # 07 Tiny\n\n# %%\n1 / 0\n")
+    with pytest.raises(BuildError, match="ZeroDivisionError"):
+        build_lessons.build(lesson, tmp_path)
+    assert (tmp_path / "07_tiny.ipynb").read_text() == "old"
+
+
+def executed_notebook(*outputs, tags=()):
+    cell = nbformat.v4.new_code_cell("show()", execution_count=1, outputs=list(outputs), metadata={"tags": list(tags)})
+    return nbformat.v4.new_notebook(cells=[cell])
+
+
+def stream(text: str, name: str = "stdout"):
+    return nbformat.v4.new_output("stream", name=name, text=text)
+
+
+PNG = "iVBORw0KGgo="
+
+
+@pytest.mark.parametrize(
+    ("outputs", "words"),
+    [
+        ([], "no cell has an output"),
+        ([nbformat.v4.new_output("error", ename="KeyError", evalue="x")], "KeyError"),
+        ([stream("UserWarning: x", "stderr")], "stderr"),
+        ([nbformat.v4.new_output("display_data", data={"image/png": PNG})], "without alt text"),
+        ([nbformat.v4.new_output("display_data", {"image/png": "AAAA"}, metadata={"alt": "x"})], "no PNG file"),
+        ([stream("/opt/course/data/film.mp4")], "folder of this machine"),
+        ([stream("/home/ada/film.mp4")], "folder of somebody's machine"),
+        ([stream("<Thing at 0x7f12ab34cd56>")], "address"),
+        ([stream("loss 0.123456789")], "unrounded"),
+        ([stream(lesson_rules.WIDGET_LINE)], "widget"),
+        ([stream("x" * 1_600_000)], "1500000"),
+    ],
+)
+def test_outputs_that_must_not_be_published(outputs, words):
+    problems = lesson_rules.output_problems(executed_notebook(*outputs), [Path("/opt/course")])
+    assert any(words in text for text in problems), problems
+
+
+def test_good_outputs_pass():
+    good = [
+        stream("24 tokens, cosine 0.93, /opt/course-2\n"),
+        nbformat.v4.new_output("display_data", {"image/png": PNG}, metadata={"image/png": {"alt": "24 tokens"}}),
+    ]
+    assert lesson_rules.output_problems(executed_notebook(*good), [Path("/opt/course")]) == []
+    timed = executed_notebook(stream("0.123456789 s"), tags=["nbval-ignore-output"])
+    assert lesson_rules.output_problems(timed, []) == []
+    timed.cells[0].execution_count = None
+    assert "was not executed" in lesson_rules.output_problems(timed, [])[0]
+
+
+# ------------------------------------------------------------------------------------------------ nbval and nbgrader
+
+def test_nbval_compares_and_never_writes(built: Path, tmp_path: Path):
+    root = Path(build_lessons.__file__).parent.parent
+    good, bad = tmp_path / "good.ipynb", tmp_path / "bad.ipynb"
+    good.write_bytes((built / "07_tiny.ipynb").read_bytes())
+    bad.write_text(good.read_text().replace("two pieces of one", "two pieces of another"))
+    before = products(tmp_path)
+    options = f"-q -p no:xdist --nbval --nbval-current-env --nbval-sanitize-with {root}/tests/nbval_sanitize.cfg"
+    command = [sys.executable, "-m", "pytest", *options.split(), "--rootdir", str(tmp_path), str(good), str(bad)]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    assert "1 failed, 9 passed" in done.stdout, done.stdout
+    assert "bad.ipynb::Cell 0" in done.stdout
+    assert products(tmp_path) == before
+
+
+GRADED = f'''\
+# %% [markdown]
+# # 07 Tiny
+
+# %%
+from vtm_lesson import checks
+
+cases = [("three", (3,)), ("zero", (0,))]
+double_is_right = checks.Exercise("double", lambda x: 2 * x, lambda: cases, hints=["add", "+", "*"])
+
+{SOLVE}
+def double(x):
+    ### BEGIN SOLUTION
+    return 2 * x
+    ### END SOLUTION
+
+{CHECK}
+double_is_right(double)
+'''
+
+
+def test_nbgrader_gives_all_marks_to_the_solved_and_none_to_the_open_notebook(tmp_path: Path, monkeypatch):
+    from nbgrader.apps import NbGraderAPI
+    from traitlets.config import Config
+
+    lesson = tmp_path / "07_tiny.py"
+    lesson.write_text(GRADED)
+    course = tmp_path / "course"
+    course.mkdir()
+    assert build_lessons.make_nbgrader(lesson, course) == course / "source" / "07_tiny" / "07_tiny.ipynb"
+    assert "CourseDirectory" in (course / "nbgrader_config.py").read_text()
+
+    nb = build_lessons.read_source(lesson)
+    solved = build_lessons.solved(nb, "07_tiny")
+    wrong = build_lessons.solved(nb, "07_tiny")
+    for cell in wrong.cells:
+        cell.source = cell.source.replace("return 2 * x", "return x * x")
+    submissions = {"solved": solved, "open": build_lessons.exercises(nb, "07_tiny"), "wrong": wrong}
+    for student, notebook in submissions.items():
+        folder = course / "submitted" / student / "07_tiny"
+        folder.mkdir(parents=True)
+        nbformat.write(notebook, folder / "07_tiny.ipynb")
+
+    monkeypatch.chdir(course)
+    config = Config()
+    config.CourseDirectory.root = str(course)
+    config.ClearSolutions.code_stub = {"python": build_lessons.STUB}
+    api = NbGraderAPI(config=config)
+    made = api.generate_assignment("07_tiny")
+    assert made["success"], made
+    released = (course / "release" / "07_tiny" / "07_tiny.ipynb").read_text()
+    assert "exercise not solved yet" in released and "2 * x\\n" not in released
+    for student in submissions:
+        graded = api.autograde("07_tiny", student)
+        assert graded["success"], graded
+    with api.gradebook as book:
+        marks = {s: book.find_submission("07_tiny", s).score for s in submissions}
+    assert marks == {"solved": 3, "open": 0, "wrong": 0}
