@@ -2,24 +2,22 @@
 
 A film shows a small figure, the actor, in one fixed hue. It makes one of eight gestures all film long, and that
 gesture is the label. Figures of four other hues, the props, make gestures too, so nothing but the actor tells
-the label. Three ways of filming decide what gives the actor away:
+the label. Nothing ever hides the actor. Three ways of filming decide what gives it away:
 
     centred    the actor stays in the middle, the camera is still, some props walk along the border
     roaming    the actor wanders over a set on which nothing else moves, the camera is still
-    handheld   the camera goes along with the actor: the set moves through the frame, the actor keeps its place,
-               and that place is never the middle
+    handheld   the camera goes along with the actor: the set moves through the frame, the actor keeps its
+               place in the frame, and that place is never the middle
 
-The same seed gives the same bytes on every machine. For that, only elementwise arithmetic that IEEE 754 rounds in
-one way is used (no library sine, no power, no float sum), and the random stream is read through `random` alone.
+The same seed gives the same bytes on every machine. For that, only arithmetic that IEEE 754 rounds in one way
+is used (no library sine, no power, no float sum), and the random stream is read through `random` alone.
 """
 
 from __future__ import annotations
 
 import io
-import math
 import sys
 from dataclasses import dataclass, field
-from functools import lru_cache
 from pathlib import Path
 
 import av
@@ -27,19 +25,13 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from . import video
+from .figures import ACTOR_HUE, GESTURES, PHASES, PROP_HUES, sprite
 from .scenery import paint, turn_sin
 
 WAYS = ("centred", "roaming", "handheld")
-GESTURES = ("wave", "jump", "spin", "bow", "clap", "kick", "squat", "handstand")
-# Okabe-Ito colours, the actor's a little brighter: vermillion, and nothing else in the world is.
-ACTOR_HUE = (230, 92, 14)
-PROP_HUES = ((86, 180, 233), (0, 158, 115), (240, 228, 66), (204, 121, 167))
 STATURE = 0.27  # height of a figure as a share of the frame's shorter side
 PACE = 0.036  # how far a walker or the camera gets in one frame, same unit
-PHASES = 12  # drawings for one cycle of a gesture
 ACTOR_SHARE = 0.1  # a patch belongs to the actor when the actor covers at least this much of it
-SHADE = 0.4  # darkness of a figure's shadow
-FACE = 0.9  # tone of the face, where the eyes go
 
 
 @dataclass
@@ -61,14 +53,15 @@ class Film:
         return GESTURES[self.label]
 
     def patches(self) -> tuple[np.ndarray, np.ndarray]:
-        """Tokens as `video.Clip.patches` gives them: pixels (L, H/p, W/p, 3*p*p) uint8, motion (L, H/p, W/p) float32.
+        """Tokens as `video.Clip.patches` gives them.
 
-        The motion is the codec's own: the film is written as H.264 in memory and read back.
+        Returns pixels (L, H/p, W/p, 3*p*p) uint8 and motion (L, H/p, W/p) float32, pixels a frame. The motion
+        is the codec's own: the film is written as H.264 in memory and read back.
         """
         length, height, width, _ = self.frames.shape
         p = self.patch
         grid = self.frames.reshape(length, height // p, p, width // p, p, 3).transpose(0, 1, 3, 2, 4, 5)
-        return grid.reshape(length, height // p, width // p, 3 * p * p), motion(self)
+        return grid.reshape(length, height // p, width // p, 3 * p * p), codec_motion(self)
 
     def __repr__(self) -> str:
         length, height, width, _ = self.frames.shape
@@ -136,7 +129,9 @@ class Batch:
 
 
 def batch(n, seed, ways=WAYS, motion=False, progress=True, **settings) -> Batch:
-    """Makes n films, the ways taking turns. `settings` go to make; motion adds what the codec says of each film.
+    """Makes n films, the ways taking turns; `settings` go to make.
+
+    motion  also write each film as H.264 in memory and read what the codec says; the slower part by far.
 
     Film i has seed `seed * 2**20 + i`: batches of different seeds share no film.
     """
@@ -148,7 +143,7 @@ def batch(n, seed, ways=WAYS, motion=False, progress=True, **settings) -> Batch:
         film = make(seed * 2**20 + i, ways[i % len(ways)], **settings)
         row = {name: getattr(film, name) for name in ("frames", "label", "actor", "share")}
         row["way"] = WAYS.index(film.way)
-        row["motion"] = globals()["motion"](film) if motion else 0
+        row["motion"] = codec_motion(film) if motion else 0
         for name, value in row.items():
             stack.setdefault(name, []).append(value)
     arrays = {name: np.stack(values) for name, values in stack.items()}
@@ -168,21 +163,24 @@ def write(path, film, fps=None, crf=20):
     if frames.ndim != 4 or frames.shape[3] != 3 or frames.dtype != np.uint8 or not len(frames):
         raise ValueError(f"frames are {frames.dtype} {frames.shape}; give (L, H, W, 3) uint8, L at least 1.")
     if frames.shape[1] % 2 or frames.shape[2] % 2:
-        raise ValueError(f"frames of {frames.shape[1]} x {frames.shape[2]}; H.264 here needs an even height and width.")
+        size = f"{frames.shape[1]} x {frames.shape[2]}"
+        raise ValueError(f"frames of {size} cannot be written; H.264 here needs an even height and width.")
     fps = int(fps or getattr(film, "fps", 12))
     path = str(path) if isinstance(path, Path) else path
     with av.open(path, "w", format="mp4") as container:
-        options = {"crf": str(crf), "bf": "0", "refs": "1", "partitions": "all", "sc_threshold": "0", "threads": "1"}
+        options = {"crf": str(crf), "bf": "0", "refs": "1", "partitions": "all"}
+        options |= {"sc_threshold": "0", "threads": "1"}
         stream = container.add_stream("libx264", rate=fps, options=options)
         stream.height, stream.width, stream.pix_fmt = frames.shape[1], frames.shape[2], "yuv420p"
         stream.gop_size = max(2, len(frames) + 1)
         for frame in frames:
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")))
+            picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")
+            container.mux(stream.encode(picture))
         container.mux(stream.encode())
 
 
-def motion(film: Film) -> np.ndarray:
-    """How far each patch moved since the frame before, in pixels, by the codec's vectors: (L, H/p, W/p) float32."""
+def codec_motion(film: Film) -> np.ndarray:
+    """How far each patch moved since the frame before by the codec's vectors, (L, H/p, W/p) float32, in pixels."""
     memory = io.BytesIO()
     write(memory, film)
     clip = video.read(memory, frames=len(film.frames), size=None, progress=False)
@@ -191,10 +189,10 @@ def motion(film: Film) -> np.ndarray:
 
 # The films in data/films, by name: way, frames, size, seed.
 SHIPPED = {
-    "square": ("roaming", 60, 224, 8),
-    "centred": ("centred", 24, 96, 1),
-    "roaming": ("roaming", 24, 96, 2),
-    "handheld": ("handheld", 24, 96, 3),
+    "square": ("roaming", 60, 224, 13),
+    "centred": ("centred", 36, 128, 7),
+    "roaming": ("roaming", 36, 128, 5),
+    "handheld": ("handheld", 36, 128, 6),
 }
 
 
@@ -205,7 +203,7 @@ def ship(folder) -> list[Path]:
     paths = []
     for name, (way, frames, size, seed) in SHIPPED.items():
         paths.append(folder / f"{name}.mp4")
-        write(paths[-1], make(seed, way, frames=frames, size=size, grain=1))
+        write(paths[-1], make(seed, way, frames=frames, size=size, grain=2))
     return paths
 
 
@@ -214,7 +212,7 @@ def data_path(name: str = "") -> Path:
     root = Path(__file__).resolve().parent.parent / "data"
     path = root / name
     if not path.exists():
-        raise FileNotFoundError(f"{path} does not exist; data/README.md has the command that makes each file.")
+        raise FileNotFoundError(f"{path} does not exist; see data/README.md for the command that makes it.")
     return path
 
 
@@ -276,7 +274,7 @@ def _fold(x, low, high):
 def _wander(rng, frames, step, low, high):
     """A walk at constant speed whose heading drifts, reflected at the edges: (L, 2)."""
     start = low + rng.random(2) * (high - low)
-    heading, bend, beat = rng.random(3)
+    heading, bend, beat = rng.random(3).tolist()
     t = np.arange(frames, dtype=np.float64)
     angle = heading + 0.12 * turn_sin(bend + t * (0.01 + 0.02 * beat))
     move = np.stack([turn_sin(angle + 0.25), turn_sin(angle)], 1) * step
@@ -286,7 +284,7 @@ def _wander(rng, frames, step, low, high):
 
 
 def _phase(rng, frames):
-    start, tempo = rng.random(2)
+    start, tempo = rng.random(2).tolist()
     return start + np.arange(frames) * (0.09 + 0.05 * tempo)
 
 
@@ -314,7 +312,7 @@ def _lead(rng, way, frames, height, width, step):
         place = middle + spread + np.stack(drift, 1)
     else:
         # The body's centre lies outside the middle half of the frame in at least one direction.
-        side, along = rng.random(2)
+        side, along = rng.random(2).tolist()
         place = low + rng.random(2) * (high - low)
         edge = int(side * 4)
         axis, far = edge % 2, edge // 2
@@ -335,13 +333,14 @@ def _props(rng, way, frames, height, width, roll, step):
     tall = STATURE * small
     cast = []
     across = 4 if way == "handheld" else 2
+    first = int(rng.random() * 4)
     low, high = _room(roll[0], roll[1], small)
     for k in range(across * across):
-        luck = rng.random(8)
+        luck = rng.random(8).tolist()
         phase = _phase(rng, frames)
         row, column = divmod(k, across)
         cell = (high - low) / across
-        place = low + cell * (np.array([column, row]) + 0.1 + 0.8 * luck[:2])
+        place = low + cell * (np.array([column, row]) + 0.1 + 0.8 * np.array(luck[:2]))
         figure = _Figure(np.repeat(place[None], frames, 0), phase)
         figure.still = way == "roaming"
         if way == "centred":
@@ -350,7 +349,7 @@ def _props(rng, way, frames, height, width, roll, step):
             speed = step * (0.7 + 0.5 * luck[6]) * (1 if luck[7] < 0.5 else -1) * figure.walks
             figure.place = _border(luck[0] / 4 + k / 4, speed, frames, low, high)
         figure.label = int(luck[2] * len(GESTURES))
-        figure.hue = PROP_HUES[(k + int(luck[3] * 4)) % 4]
+        figure.hue = PROP_HUES[(k + k // 4 + first) % 4]
         figure.mirror = luck[4] < 0.5
         figure.scale = 0.9 + 0.1 * int(luck[5] * 3)
         figure.height = max(8, round(tall * figure.scale))
@@ -382,7 +381,7 @@ def _grain(rng, height, width, amount):
 def _stamp(picture, figure, t, x0, y0, small, cover=None):
     tall = figure.height or max(8, round(STATURE * small))
     step = int(figure.phase[t] * PHASES) % PHASES
-    ink, inverse, body, foot = _sprite(figure.label, step, tall, figure.hue, figure.walks, figure.mirror)
+    ink, inverse, body, foot = sprite(figure.label, step, tall, figure.hue, figure.walks, figure.mirror)
     h, w = body.shape
     x = int(figure.place[t, 0] + 0.5) - int(x0) - w // 2
     y = int(figure.place[t, 1] + 0.5) - int(y0) - foot
@@ -396,148 +395,6 @@ def _stamp(picture, figure, t, x0, y0, small, cover=None):
     spot[:] = ((spot * inverse[cut] + np.uint16(128)) >> np.uint16(8)) + ink[cut]
     if cover is not None:
         cover[y + top : y + bottom, x + left : x + right] = body[cut]
-
-
-def _reach(a, b, length, prefer):
-    """Joint and end of two equal bones of total `length` from a towards b; the joint lies on the side preferred."""
-    (ax, ay), (bx, by) = a, b
-    dx, dy = bx - ax, by - ay
-    d = max(math.sqrt(dx * dx + dy * dy), 1e-6)
-    if d > length:
-        dx, dy, d = dx * length / d, dy * length / d, length
-    out = math.sqrt(max(length * length / 4 - d * d / 4, 0.0)) / d
-    out = out if dy * prefer[0] - dx * prefer[1] > 0 else -out
-    return (ax + dx / 2 + out * dy, ay + dy / 2 - out * dx), (ax + dx, ay + dy)
-
-
-def pose(gesture: int, phase: float, walks: bool = False) -> list:
-    """The figure as capsules (x1, y1, x2, y2, radius, tone): feet near y = 0, head near y = 1, y upwards."""
-    s, c = float(turn_sin(phase)), float(turn_sin(phase + 0.25))
-    name = GESTURES[gesture]
-    hip, lean, lift = [0.0, 0.36], 0.0, 0.0
-    feet = [[-0.10, 0.03], [0.10, 0.03]]
-    hands = [[-0.12, -0.24], [0.12, -0.24]]
-    if walks and name not in ("handstand", "squat"):
-        for k, way in ((0, 1), (1, -1)):
-            feet[k][0] += 0.10 * way * s
-            feet[k][1] += 0.09 * max(0.0, way * c)
-    if name == "wave":
-        hands[1] = [0.20 + 0.11 * s, 0.27]
-    elif name == "jump":
-        lift = 0.02 + 0.16 * max(0.0, s)
-        hands = [[-0.17, 0.29], [0.17, 0.29]]
-        feet = [[-0.15, 0.03 + 0.05 * max(0.0, s)], [0.15, 0.03 + 0.05 * max(0.0, s)]]
-    elif name == "spin":
-        hands = [[-0.36, 0.03], [0.36, 0.03]]
-        feet[0][0] *= 0.6
-        feet[1][0] *= 0.6
-    elif name == "bow":
-        lean = 0.16 + 0.09 * c
-        hip[0] = -0.10
-        hands = [[0.04, -0.27], [0.10, -0.26]]
-    elif name == "clap":
-        gap = 0.10 * (1 + s) - 0.06
-        hands = [[-gap, -0.01], [gap, -0.01]]
-    elif name == "kick":
-        angle = 0.17 + 0.09 * c
-        lean = -0.05
-        feet[1] = [0.40 * float(turn_sin(angle)), 0.38 - 0.40 * float(turn_sin(angle + 0.25))]
-        hands = [[-0.24, -0.12], [-0.02, -0.24]]
-    elif name == "squat":
-        hip[1] = 0.19 + 0.06 * s
-        feet = [[-0.17, 0.03], [0.17, 0.03]]
-        hands = [[-0.24, -0.16], [0.24, -0.16]]
-    elif name == "handstand":
-        spread = 0.13 + 0.15 * s
-        hands = [[-0.16, 0.28], [0.16, 0.28]]
-        feet = [[-spread, 0.03], [spread, 0.03]]
-    across, along = float(turn_sin(lean)), float(turn_sin(lean + 0.25))
-    neck = (hip[0] + 0.27 * across, hip[1] + 0.27 * along)
-    head = (neck[0] + 0.17 * across, neck[1] + 0.17 * along)
-    parts = []
-    limbs = []
-    for k, side in ((0, -1), (1, 1)):
-        root = (hip[0] + 0.05 * side, hip[1])
-        knee, foot = _reach(root, feet[k], 0.36, (side, 0.3))
-        limbs.append([(*root, *knee, 0.055, 0.34), (*knee, *foot, 0.052, 0.28)])
-        shoulder = (neck[0] + 0.10 * side * along, neck[1] - 0.03 - 0.10 * side * across)
-        goal = (shoulder[0] + hands[k][0], shoulder[1] + hands[k][1])
-        elbow, hand = _reach(shoulder, goal, 0.36, (0.6 * side, -1.0) if name == "clap" else (side, -0.3))
-        limbs.append([(*shoulder, *elbow, 0.047, 0.62), (*elbow, *hand, 0.047, 0.72), (*hand, *hand, 0.062, 0.98)])
-    parts += limbs[0] + limbs[2] + limbs[1]
-    parts.append((*hip, neck[0] - 0.02 * across, neck[1] - 0.02 * along, 0.125, 0.5))
-    parts.append((*head, *head, 0.155, 0.8))
-    parts.append((head[0], head[1] + 0.06, head[0], head[1] + 0.065, 0.125, 0.3))
-    parts.append((head[0], head[1] - 0.02, head[0], head[1] - 0.02, 0.115, FACE))
-    parts += limbs[3]
-    if name == "spin":
-        # Turning about the upright axis narrows the figure.
-        narrow = 0.3 + 0.7 * abs(c)
-        parts = [(x1 * narrow, y1, x2 * narrow, y2, r, tone) for x1, y1, x2, y2, r, tone in parts]
-    if name == "handstand":
-        parts = [(x1, 1.10 - y1, x2, 1.10 - y2, r, tone) for x1, y1, x2, y2, r, tone in parts]
-    return [(x1, y1 + lift, x2, y2 + lift, r, tone) for x1, y1, x2, y2, r, tone in parts]
-
-
-def _distance(part, x, y):
-    """Signed distance in pixels from the rim of one capsule, negative inside."""
-    x1, y1, x2, y2, r = part[:5]
-    bx, by = x2 - x1, y2 - y1
-    dx, dy = x - x1, y - y1
-    square = bx * bx + by * by
-    if square > 1e-6:
-        t = np.clip((dx * bx + dy * by) / square, 0, 1)
-        dx, dy = dx - t * bx, dy - t * by
-    return np.sqrt(dx * dx + dy * dy) - r
-
-
-@lru_cache(maxsize=4096)
-def _shape(gesture, step, tall, walks):
-    """tone (h, w) in [0, 1], body and weight (h, w) in 0..256, and the row of the feet; the same for every hue."""
-    half = int(0.62 * tall) + 2
-    foot = int(1.28 * tall) + 2
-    rows, columns = foot + int(0.12 * tall) + 2, 2 * half + 1
-    x = (np.arange(columns) - half).astype(np.float32)[None, :]
-    y = (foot - np.arange(rows)).astype(np.float32)[:, None]
-    parts = [tuple(v * tall for v in part[:5]) + (part[5],) for part in pose(gesture, step / PHASES, walks)]
-    line = max(0.6, 0.02 * tall)
-    body = np.zeros((rows, columns), np.float32)
-    tone = np.zeros((rows, columns), np.float32)
-    for part in parts:
-        distance, level = _distance(part, x, y), part[5]
-        edge = np.clip(line + 0.5 - distance, 0, 1)
-        body += edge - body * edge
-        inside = np.clip(0.5 - distance, 0, 1)
-        # Lighter towards the middle of each part, and a dark line around it.
-        lit = level + 0.07 * np.clip(distance * (-10 / tall), 0, 1)
-        tone = (tone + (lit - tone) * inside) * (1 - 0.45 * (edge - inside) * (1 - inside))
-    if tall >= 30:
-        face = next(part for part in parts if part[5] == FACE)
-        for side in (-1, 1):
-            x1, y1 = face[0] + side * 0.05 * tall, face[1]
-            distance = _distance((x1, y1, x1, y1, 0.018 * tall), x, y)
-            tone = tone * (1 - np.clip(0.5 - distance, 0, 1))
-    # A soft shadow under the feet goes below the figure.
-    flat, deep = x / (0.34 * tall), (y + 0.01 * tall) / (0.1 * tall)
-    shadow = SHADE * np.clip((1 - flat * flat - deep * deep) * 1.5, 0, 1) * (1 - body)
-    weight = np.floor(np.clip(body + shadow, 0, 1) * 256).astype(np.int64)
-    return np.clip(tone, 0, 1), np.floor(body * 256).astype(np.int64), weight, foot
-
-
-@lru_cache(maxsize=16384)
-def _sprite(gesture, step, tall, hue, walks, mirror):
-    """ink (h, w, 3) and inverse (h, w, 1) uint16 to blend with, body (h, w) uint8, and the row of the feet."""
-    tone, body, weight, foot = _shape(gesture, step, tall, walks)
-    if mirror:
-        tone, body, weight = (a[:, ::-1] for a in (tone, body, weight))
-    steps = np.arange(64)[:, None] / 63
-    dark, mid, light = np.array(hue) * 0.22, np.array(hue), np.array(hue) * 0.4 + 255 * 0.6
-    ramp = np.where(steps < 0.5, dark + (mid - dark) * steps * 2, mid + (light - mid) * (steps * 2 - 1))
-    ramp = np.clip(np.floor(ramp), 8, 247).astype(np.int64)
-    ink = (ramp[(tone * 63 + 0.5).astype(np.int64)] * body[..., None]) >> 8
-    ink += (8 * (weight - body)[..., None]) >> 8
-    inverse = (256 - weight)[..., None]
-    return ink.astype(np.uint16), inverse.astype(np.uint16), np.minimum(body, 255).astype(np.uint8), foot
 
 
 if __name__ == "__main__":
