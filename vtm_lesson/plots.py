@@ -4,19 +4,21 @@ Every function returns a matplotlib `Figure` with a text alternative in `fig.alt
 `show(fig)` puts both into a notebook. Films are (L, H, W, 3), uint8 or numbers from 0 to 1; a grid (L, h, w) cuts them
 into L * h * w patches, one token each, row by row and frame by frame.
 
-    python -m vtm_lesson.plots readme      # makes the picture at the top of the README
+    python -m vtm_lesson.plots readme      # makes the picture at the top of the README, data/pictures/merging.png
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 import torch
 from matplotlib.figure import Figure
 
-from vtm_lesson import strips
-from vtm_lesson.charts import (
+from . import strips
+from .charts import (
     BLACK,
     BLUE,
     GREY,
@@ -33,8 +35,8 @@ from vtm_lesson.charts import (
     png,
     show,
 )
-from vtm_lesson.merging import Merge, match, nearest
-from vtm_lesson.strips import Grid
+from .merging import Merge, match, nearest
+from .strips import Grid
 
 __all__ = [
     "attention", "bars", "bill", "cost", "curves", "frames", "groups", "ledger", "matching", "motion", "png",
@@ -44,13 +46,25 @@ __all__ = [
 
 
 @looks
-def frames(frames, pick: int | Sequence[int] = 6, title: str = "", grid: Grid | None = None) -> Figure:
-    """A film strip. pick: how many frames, spread evenly, or their numbers. grid (L, h, w): draw the patches' edges."""
+def frames(
+    frames, pick: int | Sequence[int] = 6, title: str = "", grid: Grid | None = None,
+    captions: Sequence[str] | None = None,
+) -> Figure:
+    """A film strip. pick: how many frames, spread evenly, or their numbers. grid (L, h, w): draw the patches' edges.
+
+    captions: what to write under each picked frame in place of its number.
+    """
     film = strips.film_of(frames)
     at = strips.pick_frames(len(film), pick)
-    fig, [ax] = strips.axes(film, at, [""], title)
+    if captions is not None and len(captions) != len(at):
+        raise ValueError(f"there are {len(captions)} captions for {len(at)} pictures; give one each.")
+    fig, [ax] = strips.axes(film, at, [""], title, captions=captions)
     strips.paint(ax, film[at])
-    text = f"{len(at)} frames of a film of {len(film)}, {film.shape[2]} by {film.shape[1]} pixels"
+    size = f"{film.shape[2]} by {film.shape[1]} pixels"
+    if captions is None:
+        text = f"{len(at)} frames of a film of {len(film)}, {size}"
+    else:
+        text = f"{len(at)} pictures of {size}: {', '.join(captions)}"
     if grid is not None:
         strips.check_grid(film, grid)
         lines = np.arange(grid[1] * grid[2]).reshape(1, *grid[1:]).repeat(len(at), 0)
@@ -313,3 +327,27 @@ def _free(start: float, end: float, taken: list[tuple[float, float]]) -> tuple[f
     free = [p for p in places if all(abs(p[0] - q[0]) > 0.09 or abs(p[1] - q[1]) > 0.42 for q in taken)]
     taken.append((free or places)[0])
     return taken[-1]
+
+
+def readme_picture(path) -> Figure:
+    """Write the README's picture to `path`: a sample film, and the same film after merging to a sixth of its tokens."""
+    from . import films, video
+    from .partition import uniform
+
+    clip = video.read(films.sample("square"), frames=60, size=224, progress=False)
+    pixels, _ = clip.patches(16)
+    tokens = torch.from_numpy(pixels.reshape(1, -1, pixels.shape[-1])) / 255
+    merge = match(tokens - tokens.mean(dim=1, keepdim=True), uniform(tokens.shape[1], gamma=6))
+    rows = {f"the same frames, drawn from {merge.n_out:,} tokens": merge}
+    film = f"a film: 60 frames of 14 x 14 patches, {merge.n_in:,} tokens"
+    fig = groups(clip.frames, rows, pixels.shape[:3], paint="patch", film=film, outline=False)
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    Path(path).write_bytes(png(fig))
+    return fig
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] != ["readme"] or len(sys.argv) > 3:
+        sys.exit("usage: python -m vtm_lesson.plots readme [FILE]")
+    to = Path(sys.argv[2] if len(sys.argv) == 3 else Path(__file__).parent.parent / "data" / "pictures" / "merging.png")
+    print(f"{readme_picture(to).alt}\nwritten: {to.name}, {to.stat().st_size / 1000:.0f} kB")

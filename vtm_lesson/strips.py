@@ -14,15 +14,18 @@ from matplotlib.collections import LineCollection
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
-from vtm_lesson.charts import GREY, WIDTH, number
-from vtm_lesson.merging import Merge
+from .charts import GREY, WIDTH, number
+from .merging import Merge
 
 GAP = 0.05  # between frames, in widths of a frame
 Grid = tuple[int, int, int]
 
 
-def axes(film, at, names: Sequence[str], title: str, right: float = 0.0) -> tuple[Figure, list[Axes]]:
-    """One empty strip a name, frame numbers under the last; `right` inches are left free beside them."""
+def axes(
+    film: np.ndarray, at: np.ndarray, names: Sequence[str], title: str, right: float = 0.0,
+    captions: Sequence[str] | None = None,
+) -> tuple[Figure, list[Axes]]:
+    """One empty strip a name, frame numbers (or captions) under the last; `right` inches are left free beside them."""
     across = left_of(len(at), film) - GAP * film.shape[2]
     wide = min(WIDTH, 2.4 * len(at)) - right
     tall = wide * film.shape[1] / across
@@ -41,9 +44,9 @@ def axes(film, at, names: Sequence[str], title: str, right: float = 0.0) -> tupl
             ax.text(0, -0.05 / tall * film.shape[1], text, va="bottom", fontsize=9)
         axes.append(ax)
         top -= tall + 0.06
-    for k, i in enumerate(at):
+    for k, text in enumerate([f"frame {i}" for i in at] if captions is None else captions):
         x = left_of(k, film) + film.shape[2] / 2
-        axes[-1].text(x, film.shape[1] * (1 + 0.04 / tall), f"frame {i}", ha="center", va="top", fontsize=8, color=GREY)
+        axes[-1].text(x, film.shape[1] * (1 + 0.04 / tall), text, ha="center", va="top", fontsize=8, color=GREY)
     return fig, axes
 
 
