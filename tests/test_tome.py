@@ -489,3 +489,11 @@ def test_one_frame_a_film_is_per_frame(model, images):
         assert torch.equal(tome.apply(model, 3, frames=1)(images), alone)
         joint = tome.apply(model, 3, frames=4)(images)
     assert joint.shape == (1, 5) and model.merges.n_in == 1 + 4 * 16
+
+
+def test_export(model, images):
+    """torch.export follows matching and merging as one graph, without a break."""
+    tome.apply(model, 3)
+    with torch.no_grad():
+        exported = torch.export.export(model, (images,)).module()
+        torch.testing.assert_close(exported(images.flip(0)), model(images.flip(0)))
