@@ -151,6 +151,13 @@ def test_new_pins_are_installed_into_the_old_environment(setup, tmp_path):
     assert setup() == []
 
 
+def test_a_moved_folder_gets_a_new_environment(setup, tmp_path):
+    setup()
+    setup_env.DONE.write_text(setup_env.DONE.read_text().replace(str(tmp_path), "/somewhere/else"))
+    assert "--clear" in setup()[0]
+    assert setup() == []
+
+
 def test_an_interrupted_installation_is_started_over(setup, monkeypatch):
     run = setup_env.run
 

@@ -21,7 +21,7 @@ BUSY = VENV / "installing"  # the process at work; still there afterwards only i
 
 
 def wanted():
-    """What an up-to-date environment was made from. The folder is in it: .venv cannot be moved."""
+    """What an up-to-date environment was made from, and where: its scripts hold the folder's name."""
     files = [(ROOT / name).read_bytes() for name in ("requirements.txt", "pyproject.toml")]
     return {"files": hashlib.sha256(b"\0".join(files)).hexdigest(), "folder": str(ROOT)}
 
@@ -83,15 +83,16 @@ def quiet_news():
 
 
 def main():
-    want = wanted()
-    if installed() == want and not BUSY.exists():
+    want, have = wanted(), installed()
+    if have == want and not BUSY.exists():
         return
     check_python()
     if other_setup():
         stop(f"process {other_setup()} is setting up .venv right now; wait for it.")
     start = time.time()
     quiet = []
-    if BUSY.exists() or not PYTHON.exists():
+    moved = have is not None and have.get("folder") != want["folder"]
+    if BUSY.exists() or moved or not PYTHON.exists():
         print("Making .venv: once, some minutes, about 2.5 GB (more if pip picks PyTorch's CUDA build).", flush=True)
         run(sys.executable, "-m", "venv", "--clear", VENV)
     else:
