@@ -254,12 +254,25 @@ def test_explorer_follows_its_sliders(monkeypatch):
     assert picture.value != before and "frame 0" in picture.value
 
 
-
-def test_readme_picture(tmp_path):
+def test_readme_picture(tmp_path, capsys):
     try:
         films.sample("square")
     except FileNotFoundError as absent:
         pytest.skip(str(absent))
-    fig = plots.readme_picture(tmp_path / "pictures" / "merging.png")
-    assert "11,760 patches in 1,960 groups" in fig.alt
-    assert (tmp_path / "pictures" / "merging.png").stat().st_size < 300_000
+    path = tmp_path / "pictures" / "merging.png"
+    plots.main(["readme", str(path)])
+    assert "11,760 patches in 1,960 groups" in capsys.readouterr().out
+    assert path.stat().st_size < 300_000
+    with pytest.raises(SystemExit, match="usage"):
+        plots.main(["paint"])
+
+
+def test_preview_merges_what_lesson_00_says():
+    film = films.make(1, frames=5, size=64, patch=16)
+    tokens = torch.from_numpy(film.frames / 255).view(5, 4, 16, 4, 16, 3).transpose(2, 3).reshape(1, 80, 768)
+    expected = match_plain((tokens - tokens.mean(1, keepdim=True)).float(), uniform(80, 6))
+    merge, grid = plots.merge_patches(film.frames, 6)
+    assert grid == (5, 4, 4) and torch.equal(merge.group, expected.group)
+    assert "80 patches in 14 groups" in plots.preview(film).alt
+    with pytest.raises(ValueError, match="do not fill"):
+        plots.merge_patches(film.frames, 6, patch=15)

@@ -36,11 +36,12 @@ from .charts import (
     show,
 )
 from .merging import Merge, match, nearest
+from .partition import uniform
 from .strips import Grid
 
 __all__ = [
-    "attention", "bars", "bill", "cost", "curves", "frames", "groups", "ledger", "matching", "motion", "png",
-    "saliency", "show", "targets",
+    "attention", "bars", "bill", "cost", "curves", "frames", "groups", "ledger", "matching", "merge_patches",
+    "motion", "png", "preview", "saliency", "show", "targets",
 ]  # fmt: skip
 
 
@@ -329,25 +330,44 @@ def _free(start: float, end: float, taken: list[tuple[float, float]]) -> tuple[f
     return taken[-1]
 
 
-def readme_picture(path) -> Figure:
-    """Write the README's picture to `path`: a sample film, and the same film after merging to a sixth of its tokens."""
-    from . import films, video
-    from .partition import uniform
+def merge_patches(frames, gamma: float, patch: int = 16) -> tuple[Merge, Grid]:
+    """Merge a film's patches with nothing learned: a Merge of all of them, and their grid (L, H/p, W/p).
 
-    clip = video.read(films.sample("square"), frames=60, size=224, progress=False)
-    pixels, _ = clip.patches(16)
-    tokens = torch.from_numpy(pixels.reshape(1, -1, pixels.shape[-1])) / 255
-    merge = match(tokens - tokens.mean(dim=1, keepdim=True), uniform(tokens.shape[1], gamma=6))
+    Keys are a patch's pixels less the film's average patch; targets are uniform; every source is merged. (Lesson 00.)
+    """
+    film = strips.film_of(frames)
+    grid = (len(film), film.shape[1] // patch, film.shape[2] // patch)
+    if film.shape[1] % patch or film.shape[2] % patch:
+        raise ValueError(f"patches of {patch} pixels do not fill frames of {film.shape[1]} x {film.shape[2]} pixels.")
+    pixels = torch.from_numpy(film).view(grid[0], grid[1], patch, grid[2], patch, 3).transpose(2, 3)
+    keys = pixels.reshape(1, grid[0] * grid[1] * grid[2], -1)
+    return match(keys - keys.mean(dim=1, keepdim=True), uniform(keys.shape[1], gamma)), grid
+
+
+def preview(clip, gamma: float = 6, patch: int = 16, pick: int | Sequence[int] = 6) -> Figure:
+    """A film, and under it the same frames after merging all its patches with `merge_patches`.
+
+    clip: anything with `frames`, such as what `video.read` gives. This is also the picture in the README.
+    """
+    merge, grid = merge_patches(clip.frames, gamma, patch)
+    film = f"the film: {grid[0]} frames of {grid[1]} x {grid[2]} patches, {merge.n_in:,} tokens"
     rows = {f"the same frames, drawn from {merge.n_out:,} tokens": merge}
-    film = f"a film: 60 frames of 14 x 14 patches, {merge.n_in:,} tokens"
-    fig = groups(clip.frames, rows, pixels.shape[:3], paint="patch", film=film, outline=False)
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-    Path(path).write_bytes(png(fig))
-    return fig
+    return groups(clip.frames, rows, grid, pick=pick, paint="patch", film=film, outline=False)
+
+
+def main(arguments: Sequence[str]) -> None:
+    """The command at the top of this file."""
+    from . import films, video
+
+    if list(arguments[:1]) != ["readme"] or len(arguments) > 2:
+        sys.exit("usage: python -m vtm_lesson.plots readme [FILE]")
+    data = Path(__file__).parent.parent / "data"
+    path = Path(arguments[1]) if len(arguments) == 2 else data / "pictures" / "merging.png"
+    fig = preview(video.read(films.sample("square"), frames=60, size=224, progress=False))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(png(fig))
+    print(f"{path.name}, {path.stat().st_size / 1000:.0f} kB. Its alt text: {fig.alt}")
 
 
 if __name__ == "__main__":
-    if sys.argv[1:2] != ["readme"] or len(sys.argv) > 3:
-        sys.exit("usage: python -m vtm_lesson.plots readme [FILE]")
-    to = Path(sys.argv[2] if len(sys.argv) == 3 else Path(__file__).parent.parent / "data" / "pictures" / "merging.png")
-    print(f"{readme_picture(to).alt}\nwritten: {to.name}, {to.stat().st_size / 1000:.0f} kB")
+    main(sys.argv[1:])

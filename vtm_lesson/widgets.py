@@ -7,12 +7,10 @@ import html
 from functools import cache
 
 import numpy as np
-import torch
 from matplotlib.figure import Figure
 
 from . import plots, strips
-from .merging import Merge, match
-from .partition import uniform
+from .merging import Merge
 
 GAMMAS = (1, 2, 4, 6, 10, 20, 50, 100, 196)
 
@@ -24,20 +22,24 @@ def explore(clip, patch: int = 16, gamma: int = 6, frame: int | None = None) -> 
     are uniform, all sources are merged. Without ipywidgets or outside a notebook, one still figure is shown.
     """
     film = strips.film_of(clip.frames)
-    merge = _merger(clip, patch)
-    frame = len(film) // 2 if frame is None else frame
+
+    @cache  # the smaller gammas take a second or two
+    def merge(gamma: int) -> tuple[Merge, strips.Grid]:
+        return plots.merge_patches(film, gamma, patch)
+
+    frame = len(film) // 2 if frame is None else int(strips.pick_frames(len(film), [frame])[0])
     widgets = _live()
     if widgets is None:
-        plots.show(_side_by_side(film, merge(gamma), patch, frame))
+        plots.show(_side_by_side(film, *merge(gamma), frame))
         return
-    steps = [g for g in GAMMAS if g <= _grid(film, patch)[1] * _grid(film, patch)[2]]
+    steps = sorted({gamma, *GAMMAS})
     wide = widgets.Layout(width="28em")
     one = widgets.SelectionSlider(options=steps, value=gamma, description="gamma", continuous_update=False, layout=wide)
     two = widgets.IntSlider(frame, 0, len(film) - 1, description="frame", continuous_update=False, layout=wide)
     picture = widgets.HTML()
 
     def draw(_=None) -> None:
-        picture.value = _image(_side_by_side(film, merge(one.value), patch, two.value))
+        picture.value = _image(_side_by_side(film, *merge(one.value), two.value))
 
     one.observe(draw, "value")
     two.observe(draw, "value")
@@ -57,28 +59,7 @@ def _live():
     return ipywidgets if getattr(get_ipython(), "kernel", None) is not None else None
 
 
-def _grid(film: np.ndarray, patch: int) -> strips.Grid:
-    return len(film), film.shape[1] // patch, film.shape[2] // patch
-
-
-def _merger(clip, patch: int):
-    """gamma -> the Merge of all patches of the clip, remembered, as the smaller gammas take a second or two."""
-    if clip.frames.shape[1] % patch or clip.frames.shape[2] % patch:
-        raise ValueError(f"patches of {patch} pixels do not fill frames of shape {clip.frames.shape[1:3]}.")
-    length, rows, columns = _grid(clip.frames, patch)
-    pixels = torch.from_numpy(clip.frames).view(length, rows, patch, columns, patch, 3).transpose(2, 3)
-    keys = pixels.reshape(1, length * rows * columns, -1) / 255
-    keys = keys - keys.mean(dim=1, keepdim=True)
-
-    @cache
-    def merge(gamma: int) -> Merge:
-        return match(keys, uniform(keys.shape[1], gamma))
-
-    return merge
-
-
-def _side_by_side(film: np.ndarray, merge: Merge, patch: int, frame: int) -> Figure:
-    grid = _grid(film, patch)
+def _side_by_side(film: np.ndarray, merge: Merge, grid: strips.Grid, frame: int) -> Figure:
     group = merge.group[0].numpy().reshape(grid)
     merged = strips.average(film, group, "patch")[frame]
     here, counts = np.unique(group[frame], return_counts=True)
