@@ -11,6 +11,7 @@ package. Only while nbgrader grades (it sets NBGRADER_EXECUTION) does a failed c
 from __future__ import annotations
 
 import copy
+import math
 import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -416,6 +417,323 @@ proportional_attention = Exercise(
         (
             "The scores were not divided by sqrt(D).",
             lambda q, k, v, s: (q @ k.T + s.log()).softmax(dim=1) @ v,
+        ),
+    ),
+)
+
+
+# ---------------------------------------------------------------------------------------------------------------
+# Lesson 01: the price of attention. Whole numbers, so nothing is tolerated.
+# ---------------------------------------------------------------------------------------------------------------
+
+tokens_in_film = Exercise(
+    "tokens_in_film",
+    answer=lambda frames, size, patch: frames * (size // patch) ** 2,
+    cases=lambda: [
+        ("60 frames of 224 pixels, patches of 14", (60, 224, 14)),
+        ("one frame that is one patch", (1, 16, 16)),
+        ("one frame", (1, 224, 16)),
+        ("patches of one pixel", (2, 8, 1)),
+        ("64 frames, patches of 32", (64, 224, 32)),
+        ("24 frames of 96 pixels, patches of 8", (24, 96, 8)),
+    ],
+    hints=(
+        "How many patches lie side by side along one edge of a frame?",
+        "A frame has as many rows of patches as it has columns.",
+        "side = size // patch; a frame has side * side tokens, and there are `frames` of them.",
+    ),
+    mistakes=(
+        ("That is one row of patches of every frame; a frame has as many rows.", lambda f, s, p: f * (s // p)),
+        ("That is one frame; the film has more.", lambda f, s, p: (s // p) ** 2),
+        ("Only one side of the frame was divided by the patch; both are cut.", lambda f, s, p: f * s * s // p),
+        ("That counts pixels; a token is a whole patch of them.", lambda f, s, p: f * s * s),
+    ),
+    tolerance=0,
+)
+
+attention_cost = Exercise(
+    "attention_cost",
+    answer=lambda n, dim: (2 * n * n * dim + 4 * n * dim * dim, 4 * n * n),
+    cases=lambda: [
+        ("three tokens, D = 2", (3, 2)),
+        ("one token", (1, 8)),
+        ("one number a token", (5, 1)),
+        ("one frame of the paper", (256, 1024)),
+        ("sixty frames of the paper", (15360, 1024)),
+        ("N = 2 D", (128, 64)),
+    ],
+    hints=(
+        "A product of an (a, b) matrix with a (b, c) matrix has a times c results, and each takes b multiply-adds.",
+        "The scores are (N, D) times (D, N), the weighted sum (N, N) times (N, D), a projection (N, D) times (D, D).",
+        "Two products of N * N * D, four of N * D * D; and N * N scores of 4 bytes.",
+    ),
+    mistakes=(
+        ("The four projections are missing: each costs N * D * D.", lambda n, d: (2 * n * n * d, 4 * n * n)),
+        (
+            "There are two products of N * N * D: the scores, and the weighted sum of the values.",
+            lambda n, d: (n * n * d + 4 * n * d * d, 4 * n * n),
+        ),
+        (
+            "There are four projections: queries, keys, values, and the output.",
+            lambda n, d: (2 * n * n * d + 3 * n * d * d, 4 * n * n),
+        ),
+        (
+            "N * N * D * D is what the paper prints; each of the N * N scores is a sum of D products, not D * D.",
+            lambda n, d: (n * n * d * d, 4 * n * n),
+        ),
+        (
+            "The second number counts the scores; in bytes each takes 4.",
+            lambda n, d: (2 * n * n * d + 4 * n * d * d, n * n),
+        ),
+        (
+            "Your bytes are those of the tokens; the scores are one number for every pair of tokens.",
+            lambda n, d: (2 * n * n * d + 4 * n * d * d, 4 * n * d),
+        ),
+    ),
+    tolerance=0,
+)
+
+frames_that_fit = Exercise(
+    "frames_that_fit",
+    answer=lambda budget, per_frame: math.isqrt(budget // 4) // per_frame,
+    cases=lambda: [
+        ("1 GiB, 256 tokens a frame", (2**30, 256)),
+        ("exactly three frames of one token", (36, 1)),
+        ("one byte short of three frames", (35, 1)),
+        ("a little less than one frame", (4 * 255**2, 256)),
+        ("2 GiB, one token a frame", (2**31, 1)),
+        ("8 GiB, 196 tokens a frame", (2**33, 196)),
+        ("no memory", (0, 16)),
+    ],
+    hints=(
+        "First ask how many tokens fit, then how many frames that is.",
+        "N tokens have N * N scores of 4 bytes. Turn 4 * N * N = budget round.",
+        "tokens = math.isqrt(budget // 4); then whole frames: tokens // per_frame.",
+    ),
+    mistakes=(
+        ("A score takes 4 bytes: divide the budget by 4 first.", lambda b, p: math.isqrt(b) // p),
+        ("Every pair of tokens has a score: N * N of them, so there is a square root.", lambda b, p: b // 4 // p),
+        (
+            "You round to the nearest; half a frame more does not fit. Round down.",
+            lambda b, p: round((b / 4) ** 0.5 / p),
+        ),
+        ("You round up; what is over the budget does not fit. Round down.", lambda b, p: math.ceil((b / 4) ** 0.5 / p)),
+        ("Frames are whole: round down.", lambda b, p: (b / 4) ** 0.5 / p),
+        ("That is the number of tokens; divide by the tokens of a frame.", lambda b, p: math.isqrt(b // 4)),
+    ),
+    tolerance=0,
+)
+
+
+# ---------------------------------------------------------------------------------------------------------------
+# Lesson 06: motion
+# ---------------------------------------------------------------------------------------------------------------
+
+
+def _costs(previous: Tensor, block: Tensor, row: int, column: int, reach: int) -> list[tuple[float, int, int]]:
+    """(cost, dx, dy) of every place that block may have come from; it moved by (dx, dy) to (row, column)."""
+    height, width = block.shape
+    found = []
+    for dy in range(-reach, reach + 1):
+        for dx in range(-reach, reach + 1):
+            y, x = row - dy, column - dx
+            if 0 <= y <= previous.shape[0] - height and 0 <= x <= previous.shape[1] - width:
+                cost = (previous[y : y + height, x : x + width] - block).abs().sum().item()
+                found.append((cost, dx, dy))
+    return found
+
+
+def _block_motion(previous: Tensor, block: Tensor, row: int, column: int, reach: int) -> tuple[int, int]:
+    cost, dx, dy = min(_costs(previous, block, row, column, reach), key=lambda found: found[0])
+    return dx, dy
+
+
+def _block_motion_worst(*arguments) -> tuple[int, int]:
+    cost, dx, dy = max(_costs(*arguments), key=lambda found: found[0])
+    return dx, dy
+
+
+def _block_cases() -> list[Case]:
+    cases: list[Case] = []
+    moves = [(4, 4, 2, 1), (4, 6, -3, 0), (6, 3, 0, 2), (0, 0, -2, -1), (8, 8, 3, 3)]
+    for seed, (row, column, dx, dy) in enumerate(moves):
+        previous = _random(seed, 12, 12).mul(50).round()
+        block = previous[row - dy : row - dy + 4, column - dx : column - dx + 4] + 1  # a little brighter, too
+        words = "at the edge of the frame" if row in (0, 8) else f"a block that moved by ({dx}, {dy})"
+        cases.append((words, (previous, block, row, column, 3)))
+    return cases
+
+
+block_motion = Exercise(
+    "block_motion",
+    answer=_block_motion,
+    cases=_block_cases,
+    hints=(
+        "Try every shift. If the block moved by (dx, dy) to (row, column), where in the previous frame did it stand?",
+        "It stood at (row - dy, column - dx). Compare there: (previous[y:y+h, x:x+w] - block).abs().sum(). Leave out "
+        "shifts that reach outside the previous frame.",
+        "Two loops over range(-reach, reach + 1), an if for the frame's edges, and keep the shift of least cost.",
+    ),
+    mistakes=(
+        ("x and y are swapped: return (dx, dy), columns first.", lambda *a: _block_motion(*a)[::-1]),
+        (
+            "The sign is turned round: return how the block moved, from the previous frame to this one.",
+            lambda *a: tuple(-v for v in _block_motion(*a)),
+        ),
+        ("It takes the shift that fits worst: look for the least difference.", _block_motion_worst),
+        ("It says that nothing moves.", lambda *a: (0, 0)),
+    ),
+)
+
+
+def _motion_probability(motion: Tensor, temperature: float) -> Tensor:
+    score = motion.flatten()
+    return (temperature * score / score.mean().clamp(min=1e-6)).softmax(0).view_as(motion)
+
+
+def _probability_cases() -> list[Case]:
+    cases: list[Case] = [("a film in which nothing moves", (torch.zeros(2, 3, 3), 2.0))]
+    for seed in range(4):
+        motion = _random(seed, 2 + seed, 3, 4).abs() * 4.0**seed
+        cases.append((f"random motion {seed}", (motion, 1.0 + seed / 2)))
+    return cases
+
+
+motion_probability = Exercise(
+    "motion_probability",
+    answer=_motion_probability,
+    cases=_probability_cases,
+    hints=(
+        "One softmax over all tokens of the film: flatten first, and give it its shape back at the end.",
+        "Divide by the film's mean motion, so that pixels and frame rates drop out; then multiply by the temperature.",
+        "A still film has mean 0: .clamp(min=1e-6) keeps 0 / 0 away, and all tokens get the same probability.",
+    ),
+    mistakes=(
+        (
+            "The softmax runs inside each row only; it has to run over all tokens of the film.",
+            lambda m, t: (t * m / m.mean().clamp(min=1e-6)).softmax(-1),
+        ),
+        (
+            "The softmax runs inside each frame; VTM draws from all tokens of the film.",
+            lambda m, t: (t * m / m.mean().clamp(min=1e-6)).flatten(1).softmax(1).view_as(m),
+        ),
+        ("The motion is not divided by the film's mean.", lambda m, t: (t * m).flatten().softmax(0).view_as(m)),
+        (
+            "A still film gives NaN: its mean is 0, keep it from dividing.",
+            lambda m, t: (t * m / m.mean()).flatten().softmax(0).view_as(m),
+        ),
+        ("The probabilities are shares of the motion; eq. 6 has a softmax.", lambda m, t: m / m.sum().clamp(min=1e-6)),
+        (
+            "The temperature has no effect.",
+            lambda m, t: (m / m.mean().clamp(min=1e-6)).flatten().softmax(0).view_as(m),
+        ),
+    ),
+)
+
+
+def _without_camera(vectors: Tensor) -> Tensor:
+    middle = vectors.flatten(1, 2).median(dim=1).values[:, None, None]
+    return (vectors - middle).norm(dim=-1)
+
+
+def _camera_cases() -> list[Case]:
+    cases: list[Case] = []
+    for seed in range(5):
+        pan = _random(seed, 3, 1, 1, 2) * 6
+        vectors = pan + 0.1 * _random(seed + 9, 3, 5, 5, 2)
+        vectors[:, 1:3, 1:4] = _random(seed + 20, 3, 2, 3, 2) * 3  # something that goes its own way
+        cases.append((f"camera pan {seed}", (vectors,)))
+    return cases
+
+
+without_camera = Exercise(
+    "without_camera",
+    answer=_without_camera,
+    cases=_camera_cases,
+    hints=(
+        "When the camera pans, most of the frame moves alike. What is the most ordinary vector of a frame?",
+        "The median over all places of a frame, for x and y separately: vectors.flatten(1, 2).median(dim=1).values.",
+        "Subtract it from every vector of that frame, then take the length: .norm(dim=-1).",
+    ),
+    mistakes=(
+        (
+            "You subtracted the mean: what moves by itself pulls it along. The median does not care.",
+            lambda v: (v - v.flatten(1, 2).mean(1)[:, None, None]).norm(dim=-1),
+        ),
+        (
+            "You took lengths first; two motions of the same length in different directions then look alike.",
+            lambda v: (v.norm(dim=-1) - v.norm(dim=-1).flatten(1).median(1).values[:, None, None]).abs(),
+        ),
+        (
+            "One median for the whole film: the camera moves differently in every frame.",
+            lambda v: (v - v.flatten(0, 2).median(0).values).norm(dim=-1),
+        ),
+        ("Nothing was subtracted: these are the lengths of the vectors.", lambda v: v.norm(dim=-1)),
+    ),
+)
+
+
+# ---------------------------------------------------------------------------------------------------------------
+# Lesson 00: start here
+# ---------------------------------------------------------------------------------------------------------------
+
+
+def _group_mean(x: Tensor, group: Tensor) -> Tensor:
+    return _group_sum(x, group) / torch.bincount(group)[:, None]
+
+
+def _group_sum(x: Tensor, group: Tensor) -> Tensor:
+    return torch.zeros(int(group.max()) + 1, x.shape[1], dtype=x.dtype).index_add(0, group, x)
+
+
+def _mean_of_runs(x: Tensor, group: Tensor) -> Tensor:
+    runs = group.unique_consecutive(return_inverse=True)[1]
+    return _group_mean(x, runs)
+
+
+def _group_mean_cases() -> list[Case]:
+    cases: list[Case] = [
+        ("the toy of the text", (torch.tensor([[2.0], [4], [9], [6], [1]]), torch.tensor([0, 0, 1, 0, 1]))),
+        ("one group", (_random(1, 5, 3), torch.zeros(5, dtype=torch.int64))),
+        ("every token alone, not in order", (_random(2, 4, 2), torch.tensor([2, 0, 3, 1]))),
+        ("one token", (_random(3, 1, 4), torch.tensor([0]))),
+        ("a large group and a small one", (_random(4, 9, 2), torch.tensor([1, 1, 1, 1, 0, 1, 1, 1, 1]))),
+    ]
+    for seed in range(5, 10):
+        numbers = torch.cat([torch.arange(6), torch.randint(6, (20,), generator=_generator(seed))])
+        group = numbers[torch.randperm(26, generator=_generator(seed))]
+        cases.append((f"26 random tokens in 6 groups, number {seed - 4}", (_random(seed, 26, 3), group)))
+    return cases
+
+
+group_mean = Exercise(
+    "group_mean",
+    answer=_group_mean,
+    cases=_group_mean_cases,
+    hints=(
+        "A loop over the groups is fine: there are group.max() + 1 of them.",
+        "x[group == g] holds the tokens of group g, one a row. Average over the rows, not over everything.",
+        "Collect x[group == g].mean(dim=0) for every g, and torch.stack the list.",
+    ),
+    mistakes=(
+        ("You give the sum of each group; divide it by the number of its tokens.", _group_sum),
+        (
+            "You divide every group's sum by the same number; each group has its own number of tokens.",
+            lambda x, g: _group_sum(x, g) * (int(g.max()) + 1) / len(x),
+        ),
+        (
+            "You divide by one too many. In the formula's 1 + |M|, the 1 is the target and M holds the sources; the "
+            "count of a group's tokens has both already.",
+            lambda x, g: _group_sum(x, g) / (1 + torch.bincount(g)[:, None]),
+        ),
+        (
+            "You take neighbours for groups: the tokens of a group lie anywhere in the list.",
+            _mean_of_runs,
+        ),
+        ("You average over the numbers of a token, too: keep its C columns apart.", lambda x, g: _group_mean(x, g).mean(1)),
+        (
+            "You give every token its group's average, which is the unmerged film; give one row for each group.",
+            lambda x, g: _group_mean(x, g)[g],
         ),
     ),
 )
