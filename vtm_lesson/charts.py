@@ -170,15 +170,17 @@ def bars(
     """One horizontal bar a name, with its interval and, if given, every single run as a dot.
 
     table: name -> value, or -> (mean, low, high). points: name -> the values behind the bar (the seeds, say).
-    reference: (x, name) of a level to compare with.
+    reference: (x, name) of a level to compare with. Names of the form "group: kind" get a colour for each kind.
     """
     rows = {name: _triple(name, value) for name, value in _some(table, "table").items()}
+    kinds = list(dict.fromkeys(name.rpartition(": ")[2] for name in rows))
     fig, ax = _axes(title, xlabel, "", height=0.75 + 0.34 * len(rows))
     ax.grid(axis="y", visible=False)
     told = []
     for i, (name, (mean, low, high)) in enumerate(rows.items()):
         dots = np.asarray((points or {}).get(name, ()), float)
-        ax.barh(i, mean, height=0.62, color=COLOURS[i % len(COLOURS)], alpha=0.75)
+        colour = COLOURS[kinds.index(name.rpartition(": ")[2]) % len(COLOURS)]
+        ax.barh(i, mean, height=0.62, color=colour, alpha=0.75)
         ax.scatter(dots, np.full(len(dots), i), s=14, color="white", edgecolor=BLACK, linewidth=0.8, zorder=3)
         if high > low:
             ax.plot([low, high], [i, i], color=BLACK, linewidth=1.4, zorder=4)
@@ -190,6 +192,7 @@ def bars(
     ax.margins(x=0.1)
     if reference is not None:
         _level(ax, *reference, horizontal=False)
+        ax.set_title(title, pad=20)  # above the level's name
         told.append(f"{reference[1]} is {number(reference[0])}")
     fig.alt = f"{_called(title)}Bar chart of {xlabel}: " + ", ".join(told) + "."
     return fig

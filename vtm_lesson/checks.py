@@ -726,11 +726,11 @@ group_mean = Exercise(
             "count of a group's tokens has both already.",
             lambda x, g: _group_sum(x, g) / (1 + torch.bincount(g)[:, None]),
         ),
+        ("You take neighbours for groups: the tokens of a group lie anywhere in the list.", _mean_of_runs),
         (
-            "You take neighbours for groups: the tokens of a group lie anywhere in the list.",
-            _mean_of_runs,
+            "You average over the numbers of a token, too: keep its C columns apart.",
+            lambda x, g: _group_mean(x, g).mean(1),
         ),
-        ("You average over the numbers of a token, too: keep its C columns apart.", lambda x, g: _group_mean(x, g).mean(1)),
         (
             "You give every token its group's average, which is the unmerged film; give one row for each group.",
             lambda x, g: _group_mean(x, g)[g],
