@@ -39,7 +39,8 @@ print(f"raw pixels {raw / 1e6:.1f} MB, file {path.stat().st_size / 1e6:.2f} MB: 
 # %% [markdown]
 # Most of that is saved by one idea. A frame looks much like the one before. So the codec cuts it into blocks of 16 x 16
 # pixels (or smaller), and writes for each one: "take the previous frame, go 3 pixels left and 1 down, copy. Then correct
-# these few differences." The "3 left, 1 down" is a **motion vector**. H.264, MPEG-4 and HEVC all store them.
+# these few differences." The "3 left, 1 down" is a **motion vector**. H.264, MPEG-4 and HEVC all store them (the FFmpeg
+# inside PyAV hands them out for the first two; for a film in another codec `video.read` warns and gives zeros).
 #
 # By hand, on one row of pixels. The block `5 9 4` of the new row: where was it in the old one?
 #
