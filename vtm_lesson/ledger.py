@@ -10,7 +10,7 @@ import math
 from dataclasses import dataclass, field
 from itertools import groupby
 
-from vtm_lesson.partition import n_targets
+from .partition import n_targets
 
 Segments = tuple[tuple[int, int], ...]  # (frames, tokens) of neighbouring stretches of the video, in order
 

@@ -28,10 +28,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vtm_lesson.ledger import BlockCount, Ledger, Plan, Segments, block_count, plan
-from vtm_lesson.merging import Merge, match
-from vtm_lesson.strategies import Context, pick, resolve
-from vtm_lesson.tokens import Chunks, Grid, Tokens, join_merges
+from .ledger import BlockCount, Ledger, Plan, Segments, block_count, plan
+from .merging import Merge, match
+from .strategies import Context, pick, resolve
+from .tokens import Chunks, Grid, Tokens, join_merges
 
 
 @dataclass

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from vtm_lesson import partition as P
+from . import partition as P
 
 
 @dataclass

@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from vtm_lesson.ledger import Run, Segments
-from vtm_lesson.merging import Merge
+from .ledger import Run, Segments
+from .merging import Merge
 
 Grid = tuple[int, int, int]
 
