@@ -22,6 +22,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .merging import match, nearest
+from .partition import region, uniform
 
 Case = tuple[str, tuple]  # a few words that say what is special about it, and the arguments
 
@@ -734,6 +735,129 @@ group_mean = Exercise(
         (
             "You give every token its group's average, which is the unmerged film; give one row for each group.",
             lambda x, g: _group_mean(x, g)[g],
+        ),
+    ),
+)
+
+
+# ---------------------------------------------------------------------------------------------------------------
+# Lesson 05: region-concentrated merging
+# ---------------------------------------------------------------------------------------------------------------
+
+
+def _regional(
+    frames: int,
+    height: int,
+    width: int,
+    gamma: float,
+    *,
+    shift: int | None = 0,
+    dense: str = "centre",
+    rounding: bool = False,
+    order: bool = True,
+    first: bool = False,
+) -> Tensor:
+    """`centre_targets` with one thing wrong, and none by default. shift None: the rectangle starts in the corner."""
+    rows, columns = height // 2, width // 2
+    top, left = ((height - rows) // 2 + shift, (width - columns) // 2 + shift) if shift is not None else (0, 0)
+    mask = torch.zeros(frames, height, width, dtype=torch.bool)
+    mask[: 1 if first else frames, top : top + rows, left : left + columns] = True
+    regions = [mask.flatten().nonzero()[:, 0], (~mask).flatten().nonzero()[:, 0]]
+    count = math.ceil(frames * height * width / gamma)
+    inside = round(count / 2)
+    if dense == "boundary":
+        inside = round(count / 10)
+    elif dense == "none":
+        inside = round(count / 4)
+    counts = [inside, count - inside]
+    if rounding:  # each region by its own factor: budgets that need not add up to T
+        counts = [math.ceil(len(p) / f) for p, f in zip(regions, (gamma / 2, 1.5 * gamma), strict=True)]
+    picked = [p[[i * len(p) // k for i in range(k)]] if k else p[:0] for p, k in zip(regions, counts, strict=True)]
+    joined = torch.cat(picked)
+    return joined.sort().values if order else joined
+
+
+centre_targets = Exercise(
+    "centre_targets",
+    answer=lambda frames, height, width, gamma: region(frames, height, width, gamma),
+    cases=lambda: [
+        ("one frame of 4 x 4", (1, 4, 4, 4)),
+        ("two frames, gamma does not divide N", (2, 4, 4, 3)),
+        ("a frame of 6 x 6", (1, 6, 6, 4)),
+        ("wide frames", (3, 4, 10, 5)),
+        ("gamma 2: the whole centre", (2, 4, 8, 2)),
+        ("gamma 2.5", (2, 6, 10, 2.5)),
+        ("a single target", (1, 4, 4, 16)),
+        ("12 frames of 12 x 12", (12, 12, 12, 6)),
+        ("gamma 7", (5, 8, 12, 7)),
+    ],
+    hints=(
+        "Make a mask (frames, height, width), true in the centre; mask.flatten().nonzero()[:, 0] gives its positions.",
+        "Fix the budget first: T = ceil(N / gamma), round(T / 2) inside, the rest outside. Spread each over its region.",
+        "positions[i * len(positions) // k] is target i of k; join the two lists with torch.cat, then sort.",
+    ),
+    mistakes=(
+        (
+            "Your rectangle is one row and one column too far down and to the right.",
+            lambda *a: _regional(*a, shift=1),
+        ),
+        ("Your rectangle lies one row and one column too far up and left.", lambda *a: _regional(*a, shift=-1)),
+        ("Your rectangle lies in the upper left corner, not in the middle.", lambda *a: _regional(*a, shift=None)),
+        (
+            "The budgets of the two regions do not add up to T: fix T first, give the centre round(T / 2), "
+            "and the boundary the rest.",
+            lambda *a: _regional(*a, rounding=True),
+        ),
+        ("The right targets, not in ascending order: sort them at the end.", lambda *a: _regional(*a, order=False)),
+        ("That is dense at the boundary; the centre is to be dense.", lambda *a: _regional(*a, dense="boundary")),
+        ("Both regions are equally dense; half of T belongs to the centre.", lambda *a: _regional(*a, dense="none")),
+        ("The centre is there in the first frame only; every frame has one.", lambda *a: _regional(*a, first=True)),
+        (
+            "That is every gamma-th token, naive VTM; here the centre is three times as dense.",
+            lambda f, h, w, g: uniform(f * h * w, g),
+        ),
+    ),
+    tolerance=0,
+)
+
+
+def _coverage(inside: float, gamma: float, focus: str) -> float:
+    centre, boundary = (2, 2 / 3) if focus == "centre" else (0.4, 1.2)
+    return (inside * centre + (1 - inside) * boundary) / gamma
+
+
+expected_coverage = Exercise(
+    "expected_coverage",
+    answer=_coverage,
+    cases=lambda: [
+        (f"{name}, gamma {gamma}, {focus}", (inside, gamma, focus))
+        for focus in ("centre", "boundary")
+        for gamma in (6, 4, 10)
+        for name, inside in (("all inside", 1.0), ("all outside", 0.0), ("a quarter inside", 0.25), ("60% inside", 0.6))
+    ],
+    hints=(
+        "A partition factor of gamma / 2 means that a share 2 / gamma of the tokens there are targets.",
+        "Boundary: swap the two densities. By which number must both be multiplied so that the total is N / gamma?",
+        "By 3/5: the boundary has density 6 / (5 gamma), the centre 2 / (5 gamma).",
+    ),
+    mistakes=(
+        (
+            "For the boundary the swapped factors give 5/3 of the budget; scale both densities by 3/5.",
+            lambda f, g, focus: (2 * f + (1 - f) * 2 / 3) / g if focus == "centre" else (f * 2 / 3 + 2 * (1 - f)) / g,
+        ),
+        ("The focus is not used: the boundary needs other densities.", lambda f, g, focus: _coverage(f, g, "centre")),
+        (
+            "Centre and boundary are swapped.",
+            lambda f, g, focus: _coverage(f, g, "boundary" if focus == "centre" else "centre"),
+        ),
+        ("That is chance, 1 / gamma; it does not depend on where the actor is.", lambda f, g, focus: 1 / g),
+        (
+            "The patches outside the dense region have targets too, only fewer.",
+            lambda f, g, focus: f * 2 / g if focus == "centre" else 1.2 * (1 - f) / g,
+        ),
+        (
+            "A factor of gamma / 2 makes targets of a share 2 / gamma: divide, do not multiply.",
+            lambda f, g, focus: f * g / 2 + (1 - f) * 1.5 * g if focus == "centre" else (1 - f) * g / 2 + f * 1.5 * g,
         ),
     ),
 )
