@@ -793,7 +793,7 @@ centre_targets = Exercise(
     ],
     hints=(
         "Make a mask (frames, height, width), true in the centre; mask.flatten().nonzero()[:, 0] gives its positions.",
-        "Fix the budget first: T = ceil(N / gamma), round(T / 2) inside, the rest outside. Spread each over its region.",
+        "Fix the budget first: T = ceil(N / gamma), round(T / 2) of them inside. Then spread both.",
         "positions[i * len(positions) // k] is target i of k; join the two lists with torch.cat, then sort.",
     ),
     mistakes=(
