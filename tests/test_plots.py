@@ -115,6 +115,10 @@ def test_groups_say_how_many_and_who(film):
     merge = Merge(torch.from_numpy(group.reshape(1, N)), torch.arange(0, N, 10)[None])
     kept = strips.kept(merge, group == 1, 0)
     assert kept.sum() == 1 and kept[0, 3, 1]
+    far = np.zeros(GRID, int)
+    far[1:, 0, 0] = 1  # in every frame but the first
+    shown = [text.get_text() for text in plots.groups(film, far, GRID, pick=2, highlight=(3, 0, 0)).axes[0].texts]
+    assert shown == ["frame 1", "frame 3"]
 
 
 def test_merges_in_pieces_do_not_share_groups(film, keys):

@@ -96,7 +96,7 @@ def groups(
     paint: "colour", the mean colour of the group; or "patch", the mean picture: `merge.unmerge(merge(pixels))`.
     highlight: (frame, row, column) of one token: instead of averages, the patches of its group are shown and outlined,
         all others fade; the group's target (or the token that was left alone) is outlined in blue. Unless `pick`
-        names frames, frames with members are picked.
+        names frames, frames with members are picked, the token's own among them.
     film: a name for a first strip that shows the film itself. outline: draw the lines.
     """
     pixels = strips.film_of(frames)
@@ -111,6 +111,8 @@ def groups(
         members = {name: groups == groups[tuple(highlight)] for name, groups in labels.items()}
         has = np.flatnonzero(np.any([m.any(axis=(1, 2)) for m in members.values()], axis=0))
         at = strips.pick_frames(len(pixels), pick, has)
+        if isinstance(pick, int):
+            at[np.abs(at - highlight[0]).argmin()] = highlight[0]  # the token itself is always to be seen
     else:
         at = strips.pick_frames(len(pixels), pick)
     fig, axes = strips.axes(pixels, at, ([film] if film is not None else []) + list(merges), title)
@@ -126,7 +128,7 @@ def groups(
                 strips.edges(ax, group[at], pixels, color="white", linewidth=0.5, alpha=0.5)
         else:
             mine = members[name]
-            strips.paint(ax, strips.fade(pixels[at], ~mine[at], 0.6))
+            strips.paint(ax, strips.fade(pixels[at], ~mine[at], 0.68))
             strips.edges(ax, mine[at], pixels, border=True, color=VERMILLION, linewidth=1.6)
             kept = strips.kept(merges[name], mine, item)
             strips.edges(ax, kept[at], pixels, border=True, color=BLUE, linewidth=2.2)

@@ -1,0 +1,402 @@
+# %% [markdown]
+# # 00 Start here
+#
+# **You will** merge the patches of a film, with nothing learned, and look at what is left · write the average that
+# everything else rests on, and let a check judge it · see what is lost first, which is what this course is about.
+#
+# **Time** 30 minutes, of which the computer works about half a minute · **Needs** PyTorch basics: tensors, shapes,
+# indexing. No GPU, no internet.
+#
+# Click on the cell below and press Shift+Enter. It runs, and the next cell is selected. Go on like this to the end.
+
+# %%
+from vtm_lesson import films, plots, video
+
+FILM = films.sample("square")  # later, a film of your own: FILM = "party.mp4"
+
+clip = video.read(FILM, frames=60, size=224)
+plots.show(plots.preview(clip, gamma=6))
+
+# %% [markdown]
+# ## What you are looking at
+#
+# Above, six frames of a film of 60. Below, the same frames again, made from **one sixth of the material**.
+#
+# The film was cut into small squares, called **patches**: 11,760 of them. Then patches that look nearly alike were
+# found, anywhere in the frame and anywhere in time, and put into **groups**. The lower strip shows the average of its
+# group in place of every patch. There are 1,960 groups. That is **token merging**.
+#
+# Nobody told the computer what a house is or a person, and nothing was trained. Still, the sky, the houses and the
+# pavement came through almost untouched. Now look at the orange figure, the only one that walks about. The film is
+# about *this figure*, and it came through worst.
+#
+# Both halves of this observation are the course. Video is so repetitive that most of its tokens can be merged. And
+# which ones to spare is not a matter of looking alike only: that is what *Video Token Merging for Long-form Video
+# Understanding* (Lee and others, NeurIPS 2024; **VTM** from here on) works on, and where we will end up.
+
+# %% [markdown]
+# ## The question
+#
+# Why merge at all? A network for video turns every patch into one **token**, a vector of numbers, and lets every token
+# attend to every other. Twice the tokens mean four times the pairs. Lesson 01 draws up that bill, and measures it.
+#
+# Here we ask the first question only: **how much of a film can be averaged away before it hurts, and where does it hurt
+# first?** We take the cell above apart, one step at a time.
+
+# %% [markdown]
+# ## Step 1: a film as tokens
+#
+# `video.read` took 60 frames, evenly spaced over the film. Each has 224 x 224 pixels. Patches are 16 x 16 pixels.
+
+# %%
+pixels, _ = clip.patches(16)
+pixels.shape
+
+# %% [markdown]
+# 60 frames of 14 x 14 patches; each patch is 16 · 16 pixels of 3 colours, so 768 numbers. In a real network an encoder
+# turns them into better numbers. In this lesson the pixels themselves are the tokens, so that we can look at them.
+
+# %%
+grid = pixels.shape[:3]
+plots.show(plots.frames(clip.frames, pick=4, grid=grid))
+
+# %% [markdown]
+# All tokens in one list, frame by frame and row by row: (batch, tokens, numbers of a token), with colours from 0 to 1.
+
+# %%
+import torch
+
+tokens = torch.from_numpy(pixels.reshape(1, -1, 768)) / 255
+n = tokens.shape[1]
+tokens.shape
+
+# %% [markdown]
+# ## Step 2: who is like whom?
+#
+# Three words that this course uses all the time:
+#
+# - Some tokens are **targets**: here every sixth one, that is `gamma = 6`. All the others are **sources**.
+# - Every token has a **key**: the numbers by which it is compared. Each source is **matched** to the target whose key
+#   points in the most similar direction (lesson 02 does this by hand).
+# - A target and the sources that were matched to it are a **group**. To **merge** is to replace the group by its
+#   average.
+#
+# Here the key of a patch is its pixels, less the average patch of the film. Without that subtraction all keys would
+# point into nearly the same direction, as no colour is below zero.
+
+# %%
+keys = tokens - tokens.mean(dim=1, keepdim=True)
+
+# %% [markdown]
+# The package does the rest: `uniform` picks the targets, `match` finds the groups.
+
+# %%
+from vtm_lesson.merging import match
+from vtm_lesson.partition import uniform
+
+targets = uniform(n, gamma=6)
+merge = match(keys, targets)
+merge
+
+# %% [markdown]
+# A merge is nothing but the list of who goes where: it can be applied to anything that has one entry a token.
+
+# %%
+merged = merge(tokens)
+merged.shape
+
+# %% [markdown]
+# ## How far can we go?
+#
+# Now with every second token as a target, every sixth, and every twentieth: 5,880, 1,960 and 588 groups.
+
+# %% [markdown] tags=["prediction"]
+# **Before you run it:** what do you expect to be unrecognisable with a twentieth of the tokens? The houses, the
+# pavement, the standing figures, the walking one, all of it? Write it down; it costs a minute, and it is how one
+# notices being surprised.
+#
+# *My guess:*
+
+# %% [markdown]
+# The next cell matches 11,760 tokens three times, which takes some seconds.
+
+# %%
+merges = {f"{-(-n // gamma):,} tokens (gamma = {gamma})": match(keys, uniform(n, gamma)) for gamma in (2, 6, 20)}
+plots.show(plots.groups(clip.frames, merges, grid, paint="patch", film=f"the film: {n:,} tokens", outline=False))
+
+# %% [markdown]
+# With a twentieth of the tokens this is still the same square at the same hour, with everybody in place. Where a figure
+# stands still, one patch of it can stand for the same patch in all 60 frames. The pavement repeats itself in space,
+# too. The walking figure does neither: in every frame it covers other ground, at another moment of its gesture.
+
+# %% [markdown]
+# ## Who was merged with whom?
+#
+# A group can be traced. Here is one patch of pavement, (frame, row, column) = (30, 13, 5), with the patches that it was
+# averaged with at gamma = 20. Its group is outlined in orange (the group's target in blue, when it is in one of these
+# frames). All other patches are faded.
+
+# %%
+coarse = match(keys, uniform(n, gamma=20))
+plots.show(plots.groups(clip.frames, coarse, grid, pick=5, highlight=(30, 13, 5)))
+
+# %% [markdown]
+# The same places in every frame, and some more pavement that looks like it: this is what merging is for. Now a patch of
+# the walking figure:
+
+# %%
+plots.show(plots.groups(clip.frames, coarse, grid, pick=5, highlight=(30, 2, 7)))
+
+# %% [markdown]
+# This group follows the figure through the film, wherever it goes: nobody told it to. It also takes along a piece of
+# its surroundings and of another figure. And this is the patch beside it, in the same frame:
+
+# %%
+plots.show(plots.groups(clip.frames, coarse, grid, pick=5, highlight=(30, 2, 8)))
+
+# %% [markdown]
+# Bad luck: no target looked like this patch, so it went to the best of the poor ones, and was averaged with sky,
+# houses and a piece of the yellow figure. The patch is gone from the merged film. Change the three numbers and look
+# at others: rows count from the top, columns from the left, both from 0 to 13.
+
+# %% [markdown]
+# ## The formula
+#
+# All that merging does to a group is VTM's equation 4. With target $i$, and $M_i$ the set of sources matched to it:
+#
+# $$y_i = \frac{x_i + \sum_{j \in M_i} x_j}{1 + |M_i|} \qquad \text{(VTM eq. 4)}$$
+#
+# In words: the plain average of the target and its sources. By hand, with five tokens of one number each:
+#
+# | token | 0 | 1 | 2 | 3 | 4 |
+# |---|---|---|---|---|---|
+# | value $x$ | 2 | 4 | 9 | 6 | 1 |
+# | group | 0 | 0 | 1 | 0 | 1 |
+#
+# Group 0 holds the values 2, 4 and 6. Group 1 holds 9 and 1. So the merged tokens are **4** and **5**.
+
+# %% [markdown]
+# ## Your turn: the average of a group
+#
+# Write it for any number of tokens and groups.
+#
+# **How exercises work.** You fill in a function. The cell after it calls a *check*, which tries your function on small,
+# random and awkward inputs, and says what it expected, what it got, and, for many common mistakes, which one it is.
+# Every failed try shows the next of three hints. A check never stops the notebook: if you leave an exercise open,
+# everything after it still runs.
+
+# %% nbgrader={"grade": false, "grade_id": "group-mean", "locked": false, "schema_version": 3, "solution": true, "task": false}
+def group_mean(x: torch.Tensor, group: torch.Tensor) -> torch.Tensor:
+    """Average of each group. x: (N, C) floats; group: (N,) int64, numbers 0 to M - 1, all in use. Returns (M, C)."""
+    ### BEGIN SOLUTION
+    count = torch.bincount(group)
+    total = torch.zeros(len(count), x.shape[1], dtype=x.dtype).index_add(0, group, x)
+    return total / count[:, None]
+    ### END SOLUTION
+
+
+# %% nbgrader={"grade": true, "grade_id": "group-mean-check", "locked": true, "points": 1, "schema_version": 3, "solution": false, "task": false}
+from vtm_lesson import checks
+
+checks.group_mean(group_mean)
+
+# %% [markdown] tags=["hint"]
+# <details><summary>Hint 1</summary>
+#
+# A loop over the groups is fine: there are `group.max() + 1` of them.
+#
+# </details>
+
+# %% [markdown] tags=["hint"]
+# <details><summary>Hint 2</summary>
+#
+# `x[group == g]` holds the tokens of group `g`, one a row. Average over the rows, not over everything.
+#
+# </details>
+
+# %% [markdown] tags=["hint"]
+# <details><summary>Hint 3</summary>
+#
+# Collect the averages in a list and `torch.stack` them. Without a loop: add up with `index_add`, count with
+# `torch.bincount`, divide.
+#
+# </details>
+
+# %% [markdown] tags=["solution"]
+# <details><summary>Why this works</summary>
+#
+# `index_add(0, group, x)` adds row $n$ of `x` to row `group[n]` of the result, so that every row of the result ends
+# up as the sum of a group. `bincount` counts how often each group number occurs. It takes one pass over the tokens,
+# however many groups there are; a loop with `x[group == g]` goes through all tokens once for every group.
+#
+# </details>
+
+# %% [markdown]
+# ## The package's version
+#
+# The package keeps the same list of group numbers in `merge.group`, and averages with it. The toy again:
+
+# %%
+from vtm_lesson.merging import Merge
+
+toy = Merge(group=torch.tensor([[0, 0, 1, 0, 1]]), keep=torch.tensor([[0, 2]]))
+toy(torch.tensor([[[2.0], [4.0], [9.0], [6.0], [1.0]]]))
+
+# %% [markdown]
+# `merge.unmerge` goes the other way: it gives every token the average of its group. That is what the pictures above
+# show.
+
+# %%
+toy.unmerge(torch.tensor([[[4.0], [5.0]]])).flatten().tolist()
+
+# %% [markdown]
+# And `merge.size()` counts how many tokens each group holds. No token is lost, so the sizes of the film's 1,960
+# groups add up to all tokens:
+
+# %%
+size = merge.size()
+print(f"{size.shape[1]:,} groups, {int(size.sum()):,} tokens in them")
+
+# %% [markdown]
+# ## What is lost first?
+#
+# Looking is good, measuring is better. The error of a patch: how far its colours are from those of its group's average
+# (root mean square, on the scale from 0 to 1). Take the twentieth of all patches that changed most since the frame
+# before, and all other patches, separately.
+
+# %% [markdown] tags=["prediction"]
+# **Before you run it:** at gamma = 6, is the error of the patches that change about the same as that of the others,
+# twice as large, three times, ten times?
+#
+# *My guess:*
+
+# %%
+def changing(tokens: torch.Tensor, grid: tuple[int, int, int], share: float = 0.05) -> torch.Tensor:
+    """(N,) bool: the given share of patches that changed most since the frame before."""
+    film = tokens.view(grid[0], -1, tokens.shape[2])
+    change = torch.zeros(film.shape[:2])
+    change[1:] = (film[1:] - film[:-1]).abs().mean(dim=2)
+    mask = torch.zeros(change.numel(), dtype=torch.bool)
+    mask[change.flatten().topk(int(share * change.numel())).indices] = True
+    return mask
+
+
+def error(merge: Merge, tokens: torch.Tensor, which: torch.Tensor) -> float:
+    """Root mean square error of the chosen patches after merging, to three digits."""
+    difference = (merge.unmerge(merge(tokens)) - tokens)[0, which]
+    return round(difference.pow(2).mean().sqrt().item(), 3)
+
+
+# %%
+busy = changing(tokens, grid)
+gammas = (2, 6, 20, 60)
+series = {"patches that change": [], "all others": []}
+for gamma in gammas:
+    this = match(keys, uniform(n, gamma))
+    series["patches that change"].append(error(this, tokens, busy))
+    series["all others"].append(error(this, tokens, ~busy))
+plots.show(plots.curves(gammas, series, "gamma: one target in ... tokens", "error of a patch's colours", logx=True))
+
+# %% [markdown]
+# In this film the patches that change have about three times the error of the rest, at every gamma. (In two short
+# clips from real life, filmed by hand, it was 1.3 and 1.7 times at gamma = 6: there, nearly everything moves.) They
+# are a twentieth of all patches, so they are a twentieth of the targets too: `uniform` gives every place and moment
+# the same share, the pavement as much as the figure that walks on it.
+#
+# So a better rule suggests itself: give more targets to what matters. What matters is called **saliency**, and the
+# lessons differ in where they take it from: from the centre of the frame (lesson 05), from the codec's motion vectors
+# (06), or from training (07).
+
+# %% [markdown]
+# ## What the paper reports, beside what we measured
+#
+# VTM merges inside a network, three times in a row, and reports that with gamma = 6 its network runs 6.89 times
+# faster in 84% less memory than without merging, and classifies long films *better*. We have measured nothing of the
+# kind yet: no network, no time, no accuracy, only how a film looks. Pictures are a good first guess at what merging
+# keeps, but a network that classifies films does not need to see well; it needs to keep what tells the classes apart.
+# Lesson 08 measures accuracy, with many seeds, and lesson 09 time and memory, and asks against which baseline.
+
+# %% [markdown]
+# ## Explore
+#
+# Move the sliders: `gamma`, and the frame. (On GitHub there are no sliders, only the picture further up.)
+
+# %% tags=["nbval-ignore-output"]
+from vtm_lesson import widgets
+
+widgets.explore(clip)
+
+# %% [markdown]
+# Two things to try. Go to a frame in which the walking figure covers another one, and raise gamma step by step: whose
+# colours win? Then set gamma to 196, and find out why it looks so much worse than 100 (the quiz asks).
+
+# %% [markdown]
+# ## Your own film
+#
+# Go back to the first cell, write `FILM = "/where/it/is/party.mp4"`, and choose *Run > Run All Cells*. Any length and
+# any format that FFmpeg reads will do; nothing leaves your machine. The numbers in the text are those of the sample
+# film. Look out for: hands, faces, subtitles; a camera that moves; cuts. What the film is about is rarely what fills
+# it.
+
+# %% [markdown]
+# ## Your machine
+#
+# Later lessons measure time and memory on the machine that they run on. This is yours:
+
+# %% tags=["nbval-ignore-output"]
+from vtm_lesson import machine
+
+machine.report()
+
+# %% [markdown]
+# No CUDA is fine: every lesson is made for an ordinary processor. Where a GPU changes the picture, the lesson says so.
+
+# %% [markdown]
+# ## Where it fails
+#
+# - **Small and moving things.** They have few targets of their own, and end up in groups of other things.
+# - **Looking alike is not meaning the same.** Pixels put a face, a bit of sky and a piece of a yellow figure into one
+#   group. Keys from a trained network know better; they are what is used from lesson 03 on.
+# - **Averages of averages.** A network merges in several blocks. Should a group of a hundred weigh as much as a single
+#   token? Lesson 02 takes this up.
+
+# %% [markdown]
+# ## Recap
+#
+# - Token merging: targets and sources, match every source to its most similar target, average each group (VTM eq. 4).
+# - A film is so repetitive that a sixth of its patches redraws it, and a twentieth still gives an idea of it.
+# - What is lost first is what is small and moves. A uniform choice of targets does not know what matters.
+#
+# **Quiz**
+#
+# <details><summary>1. A film of 60 frames is merged at gamma = 6. By what factor does the number of token pairs fall,
+# to which attention's cost is tied?</summary>
+#
+# By 36: there are six times fewer tokens, and a pair is made of two of them. Whether time falls by as much is the
+# subject of lesson 01.
+#
+# </details>
+#
+# <details><summary>2. All 60 frames of a film are the same still picture. How many groups are needed to redraw it
+# without any error, and does gamma = 60 get there with 14 x 14 patches?</summary>
+#
+# 196 groups would do, one for each place in the picture. Gamma = 60 gives 11,760 / 60 = 196 groups, but its targets
+# are every 60th token: numbers 0, 60, 120, ... in a list in which the picture repeats every 196 tokens. They fall on
+# places 0, 60, 120, 180, 44, ... and come round again after 49 targets. So they cover only 49 of the 196 places, and
+# the other places must use a target from elsewhere in the picture. *How many* targets and *which* are two questions.
+#
+# </details>
+#
+# <details><summary>3. Why does gamma = 196 look so much worse than gamma = 100 in the explorer?</summary>
+#
+# A frame has 196 patches, so every 196th token is the same place in every frame: the upper left corner. All targets are
+# patches of sky. At gamma = 100 the targets fall on 49 places. This is called aliasing, and lesson 04
+# meets it again.
+#
+# </details>
+
+# %% [markdown]
+# ## Next
+#
+# [01 The price of attention](01_the_price_of_attention.ipynb): what the tokens cost, counted and then measured on your
+# machine.
