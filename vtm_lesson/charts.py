@@ -218,7 +218,7 @@ def bill(table: Mapping[str, Mapping[str, float]], xlabel: str, title: str = "")
         ax.barh(range(len(table)), amounts, left=left, height=0.62, color=COLOURS[j], alpha=0.8, label=part,
                 edgecolor="white", linewidth=0.6, hatch=("", "//", "..", "xx")[j % 4])
         left += amounts
-    for i, total in enumerate(left):
+    for i, total in enumerate(left if np.ptp(left) > 1e-6 * left.max() else ()):  # equal sums (100%) say nothing
         ax.annotate(number(total), (total, i), (6, 0), textcoords="offset points", va="center")
     ax.set_yticks(range(len(table)), list(table))
     ax.set_ylim(len(table) - 0.5, -0.5)
