@@ -260,6 +260,17 @@ def test_size_weighted_means_of_size_weighted_means_are_the_mean():
     assert not torch.allclose(network()._pool(state.x, state), x.flatten(1, 3).mean(1), atol=1e-3)
 
 
+def test_the_weight_of_a_patch_is_its_share_in_the_final_mean():
+    x, _, _ = tokens()
+    _, trace = network("random", r=0.8)(x, trace=True)
+    y = x.flatten(1, 3)
+    for block in trace.blocks:
+        y = block.merge(y)
+    weight = trace.weight()
+    torch.testing.assert_close((weight[..., None] * x.flatten(1, 3)).sum(1), y.mean(1))
+    torch.testing.assert_close(weight.sum(1), torch.ones(2))
+
+
 @pytest.mark.parametrize("weight", ["size", "motion"])
 def test_weighted_averages_and_pooling(weight):
     x, motion, _ = tokens(batch=1)

@@ -67,6 +67,17 @@ class Trace:
     grid: Grid
     paths: tuple[Tensor, Tensor] | None = None
 
+    def weight(self) -> Tensor:
+        """(B, N): how much each patch counts in the mean of the final tokens, by plain averages alone. Sums to 1.
+
+        What attention moves between tokens is not in it.
+        """
+        last = self.blocks[-1].merge
+        share = torch.full((*last.keep.shape, 1), 1 / last.n_out, device=last.keep.device)
+        for block in reversed(self.blocks):
+            share = block.merge.unmerge(share / block.merge.size()[..., None])
+        return share[..., 0]
+
 
 class ChunkAttention(nn.Module):
     """Layer norm, self-attention inside chunks, dropout: (B, N, C) -> (B, N, C), and the keys (B, N, D).
