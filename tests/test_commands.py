@@ -92,6 +92,11 @@ def test_lock_writes_pins_that_hold_everywhere():
     assert lines == ["A==1", "b==2", "setuptools==84", "torch==2.13.0", 'triton==3.7.1; sys_platform == "linux"']
 
 
+def test_what_lock_holds_is_what_is_pinned():
+    for held in map(Requirement, lock.HELD):
+        assert PINNED[held.name].specifier == held.specifier and PINNED[held.name].marker == held.marker
+
+
 def test_conda_users_get_the_same_pins():
     environment = yaml.safe_load((ROOT / "environment.yml").read_text())
     conda = [item for item in environment["dependencies"] if isinstance(item, str)]

@@ -1,6 +1,7 @@
 """Renew requirements.txt: what pip chooses today for pyproject.toml and all its extras, in a fresh environment.
 
-Takes minutes and gigabytes of temporary space; `make lock` runs it. The result holds on machines with and without CUDA.
+Takes minutes and gigabytes of temporary space; `make lock` runs it. The result holds on machines with and without CUDA;
+for that, torch and what goes with it stay at the versions named in HELD.
 """
 
 from __future__ import annotations
@@ -21,6 +22,9 @@ HEADER = """\
 # NVIDIA libraries of that build's own choice. Triton has no wheels outside Linux.
 """
 LINUX_ONLY = {"triton"}
+# Raised by hand, together, and with the lessons executed again: a CUDA build of torch accepts one Triton only, which pip
+# cannot know on a machine that gets the CPU build.
+HELD = ["torch==2.13.0", "torchvision==0.28.0", "triton==3.7.1; sys_platform == 'linux'"]
 NOT_PINNED = re.compile(r"pip|wheel|vtm[-_]lesson|nvidia[-_].*|cuda[-_].*", re.I)  # torch's CUDA builds choose these
 
 
@@ -45,7 +49,7 @@ def main() -> None:
         python = str(Path(folder) / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python"))
         pip = [python, "-m", "pip", "--disable-pip-version-check"]
         subprocess.run([*pip, "install", "--quiet", "--upgrade", "setuptools"], check=True)
-        subprocess.run([*pip, "install", "--quiet", f"{ROOT}[kernels,lessons,test]"], check=True)
+        subprocess.run([*pip, "install", "--quiet", f"{ROOT}[kernels,lessons,test]", *HELD], check=True)
         subprocess.run([*pip, "check"], check=False)  # says what it thinks; torch's build tags can confuse it
         freeze = subprocess.run([*pip, "freeze", "--all"], check=True, capture_output=True, text=True).stdout
     PINS.write_text(pins(freeze), encoding="utf-8")
