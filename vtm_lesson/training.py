@@ -37,7 +37,7 @@ Forward = Callable[[nn.Module, Batch], Tensor]
 class Items(Dataset):
     """Examples kept in memory: named tensors of one length, `label` among them.
 
-    items[3] is one example, items[[1, 5]] or items[a tensor of indices] a smaller Items.
+    items[3] is one example; items[:5], items[[1, 5]] and items[a tensor of indices] are smaller Items.
     """
 
     def __init__(self, **columns: Tensor):
@@ -49,9 +49,11 @@ class Items(Dataset):
     def __len__(self) -> int:
         return len(self.columns["label"])
 
-    def __getitem__(self, index: int | Sequence[int] | Tensor) -> Batch | Items:
+    def __getitem__(self, index: int | slice | Sequence[int] | Tensor) -> Batch | Items:
         if isinstance(index, int):
             return {name: column[index] for name, column in self.columns.items()}
+        if isinstance(index, slice):
+            return Items(**{name: column[index] for name, column in self.columns.items()})
         return Items(**self.__getitems__(index))
 
     def __getitems__(self, index: Sequence[int] | Tensor) -> Batch:
@@ -140,8 +142,8 @@ def rate(step: int, steps: int, warmup: int) -> float:
 
 
 def plain_forward(model: nn.Module, batch: Batch) -> Tensor:
-    """model(tokens), or model(tokens, motion=motion) where the data has motion."""
-    others = {name: batch[name] for name in batch if name not in ("tokens", "label")}
+    """model(tokens), with motion=... and oracle=... where the data has them."""
+    others = {name: batch[name] for name in ("motion", "oracle") if name in batch}
     return model(batch["tokens"], **others)
 
 

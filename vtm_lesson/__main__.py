@@ -1,0 +1,29 @@
+"""`python -m vtm_lesson COMMAND`: the commands of the course. Each one lives in its own module's `main`."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+COMMANDS = {
+    "compare": ("compare", "strategies against each other: table, figure, JSON (--quick: less than 3 minutes)"),
+}
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Hand the arguments to the command's module, which is imported only now."""
+    argv = sys.argv[1:] if argv is None else argv
+    if not argv or argv[0] not in COMMANDS:
+        asked = argv and argv[0] not in ("-h", "--help")
+        print("usage: python -m vtm_lesson COMMAND [options]; each command has --help\n")
+        for name, (_, about) in COMMANDS.items():
+            print(f"  {name:10s} {about}")
+        if asked:
+            print(f"\nThere is no command {argv[0]!r}.", file=sys.stderr)
+        return 2 if asked else 0
+    module = importlib.import_module(f"vtm_lesson.{COMMANDS[argv[0]][0]}")
+    return module.main(argv[1:]) or 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

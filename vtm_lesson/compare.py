@@ -1,0 +1,323 @@
+"""The comparison that a reviewer would believe: its table, its figure, and its command.
+
+    python -m vtm_lesson compare --quick                     a look at everything, in less than 3 minutes
+    python -m vtm_lesson compare --folder runs/compare       the full study; stopped, it carries on where it was
+    python -m vtm_lesson compare --report data/results/compare.json       the table and figure of a stored study
+
+What is compared, and on which films, is in `vtm_lesson.study`. Every number is a mean over seeds with its 95%
+interval (Student's t). Two strategies are said to differ where the interval of their difference, seed by seed, leaves
+out zero.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import shutil
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, fields, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+from scipy.stats import t as student
+
+from . import __version__, films
+from .charts import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILLION, looks, png
+from .study import CONTROLS, PLACES, QUICK, STRATEGIES, TRIALS, Comparison, Study
+
+ORDER = ("none", "random", "uniform", "boundary", "centre", "motion", "learnable", "auxiliary", "oracle")
+LOOK = {
+    "none": (BLACK, "X"), "random": (GREY, "P"), "uniform": (SKY, "v"), "boundary": (PURPLE, "<"),
+    "centre": (ORANGE, "^"), "motion": (GREEN, "s"), "learnable": (VERMILLION, "o"), "auxiliary": (VERMILLION, "D"),
+    "oracle": (BLUE, "*"),
+}  # fmt: skip
+PLACE_WORDS = {"before_attention": "merging before the first attention", "after_attention": "the paper's order"}
+
+
+def interval(values: Sequence[float], level: float = 0.95) -> tuple[float, float, float]:
+    """Mean and its interval by Student's t; a single value has no interval, only itself."""
+    x = np.asarray(values, float)
+    if x.size == 0 or not np.isfinite(x).all():
+        raise ValueError(f"an interval needs one finite number or more, not {values!r}.")
+    mean = float(x.mean())
+    if len(x) == 1:
+        return mean, mean, mean
+    half = float(student.ppf((1 + level) / 2, len(x) - 1) * x.std(ddof=1) / np.sqrt(len(x)))
+    return mean, mean - half, mean + half
+
+
+def collect(results: Mapping[str, dict]) -> dict[tuple[str, ...], list[dict]]:
+    """{(evidence, place, strategy, gamma, R): records, one a seed} from a study's results."""
+    rows: dict[tuple[str, ...], list[dict]] = {}
+    for key, record in results.items():
+        kind, *rest = key.split("/")
+        if kind not in "abc" or "accuracy" not in record:
+            continue
+        if kind == "a":
+            name, _, place = rest[0].partition(" ")
+            rest = [place, name, *rest[1:]]
+        elif rest[0] == "none":
+            rest = ["", "none", "gamma1", "r1", rest[1]]
+        place, name, gamma, r, _ = rest
+        rows.setdefault((kind, place, name, gamma[5:], r[1:]), []).append(record)
+    return rows
+
+
+def summary(results: Mapping[str, dict]) -> list[dict]:
+    """One row for each evidence, place, strategy, gamma and R, with every seed's values and their intervals."""
+    table = []
+    for (kind, place, name, gamma, r), records in collect(results).items():
+        row = {"evidence": kind, "place": place, "strategy": name, "gamma": float(gamma), "r": float(r)}
+        row |= {"seeds": len(records), "tokens": records[0]["tokens"]}
+        for what in ("accuracy", "recall"):
+            per_way = [record["ways"] if what == "accuracy" else record["recall"] for record in records]
+            values = {way: [one[way] for one in per_way] for way in films.WAYS}
+            alone = [record["accuracy"] for record in records]
+            values["all"] = alone if what == "accuracy" else [sum(one.values()) / len(one) for one in per_way]
+            row[what] = {way: {"interval": interval(v), "seeds": v} for way, v in values.items()}
+        if all("share" in record for record in records):
+            row["share"] = {"interval": interval([record["share"] for record in records])}
+        table.append(row)
+    table.sort(key=lambda row: (row["evidence"], row["place"], row["gamma"], row["r"], ORDER.index(row["strategy"])))
+    return table
+
+
+def difference(one: Mapping, other: Mapping, way: str = "all") -> tuple[float, float, float]:
+    """Accuracy of one row minus the other's, seed by seed: mean and interval."""
+    pairs = zip(one["accuracy"][way]["seeds"], other["accuracy"][way]["seeds"], strict=False)
+    return interval([a - b for a, b in pairs])
+
+
+def verdicts(rows: Sequence[Mapping]) -> list[str]:
+    """For rows of one kind of evidence: who is ahead in each way of filming, and what the seeds cannot tell apart."""
+    told = []
+    rivals = [row for row in rows if row["strategy"] not in CONTROLS]
+    for way in ("all", *films.WAYS):
+        best = max(rivals, key=lambda row: row["accuracy"][way]["interval"][0])
+        ties = [r["strategy"] for r in rivals if r is not best and difference(best, r, way)[1] <= 0]
+        seeds = min(row["seeds"] for row in rivals)
+        text = f"{way}: {best['strategy']} first"
+        if seeds == 1:
+            text += " (one seed: no interval)"
+        else:
+            text += f", not told apart from {', '.join(ties)}" if ties else ", ahead of every other"
+        told.append(text)
+    return told
+
+
+def table(report: Mapping) -> str:
+    """The report as text: one block for each kind of evidence and place."""
+    lines = []
+    titles = {"a": "(a) retention: linear reader on merged tokens", "b": "(b) plug-in: merging at inference only",
+              "c": "(c) trained with merging"}  # fmt: skip
+    for (kind, place), rows in _blocks(report["rows"]).items():
+        where = f", {PLACE_WORDS[place]}" if place else ""
+        lines.append(f"\n{titles[kind]}{where}")
+        head = "".join(f"{way:>17s}" for way in ("all", *films.WAYS))
+        lines.append(f"{'strategy':12s}{'gamma':>6s}{'R/|S|':>7s}{'tokens':>8s}{head}   actor recall in the three ways")
+        for row in rows:
+            cells = "".join(f"{_cell(row['accuracy'][way]['interval']):>17s}" for way in ("all", *films.WAYS))
+            recall = " ".join(f"{row['recall'][way]['interval'][0]:.2f}" for way in films.WAYS)
+            name = row["strategy"]
+            lines.append(f"{name:12s}{row['gamma']:6g}{row['r']:7g}{row['tokens']:8d}{cells}   {recall}")
+        for gamma in sorted({row["gamma"] for row in rows if row["strategy"] not in CONTROLS}):
+            same = [row for row in rows if row["gamma"] == gamma]
+            lines += [f"  gamma {gamma:g}, {text}" for text in verdicts(same)]
+    if report.get("costs"):
+        lines.append("\ncosts of one film against no merging (time: this machine, batch of 16)")
+        for key, cost in report["costs"].items():
+            lines.append(
+                f"{key:32s}{cost['flops'] / 1e6:9.1f} MFLOP   1/{cost['flops_ratio']:.1f} of the FLOPs"
+                f"   {cost['speed_ratio']:.1f}x as fast   tokens {' > '.join(map(str, cost['tokens']))}"
+            )
+    return "\n".join(lines).lstrip("\n")
+
+
+@looks
+def figure(report: Mapping) -> Figure:
+    """Every seed as a dot, means with intervals: one panel for each kind of evidence, way by way."""
+    blocks = {key: rows for key, rows in _blocks(report["rows"]).items() if key[0] != "b"}
+    curves = {key: rows for key, rows in _blocks(report["rows"]).items() if key[0] == "b"}
+    panels = len(blocks) + len(curves)
+    fig = Figure(figsize=(8.2, 0.4 + 2.9 * panels), layout="constrained")
+    axes = np.atleast_1d(fig.subplots(panels, 1))
+    told = []
+    for ax, (key, rows) in zip(axes, blocks.items(), strict=False):
+        told.append(_dots(ax, key, rows))
+    for ax, (key, rows) in zip(axes[len(blocks) :], curves.items(), strict=True):
+        told.append(_plug(ax, key, rows, report))
+    fig.alt = "Comparison of merging strategies by accuracy. " + " ".join(told)
+    return fig
+
+
+def _dots(ax, key: tuple[str, str], rows: Sequence[Mapping]) -> str:
+    kind, place = key
+    rows = [row for row in rows if row["gamma"] in (rows[-1]["gamma"], 1)]
+    title = "(a) retention probe" if kind == "a" else f"(c) trained with merging, {PLACE_WORDS[place]}"
+    told = []
+    for k, way in enumerate(("all", *films.WAYS)):
+        for j, row in enumerate(rows):
+            x = k + 0.085 * (j - (len(rows) - 1) / 2)
+            colour, mark = LOOK[row["strategy"]]
+            mean, low, high = row["accuracy"][way]["interval"]
+            seeds = row["accuracy"][way]["seeds"]
+            ax.scatter([x] * len(seeds), seeds, s=9, color=colour, alpha=0.35, linewidth=0)
+            ax.plot([x, x], [low, high], color=colour, linewidth=1.3)
+            hollow = row["strategy"] == "auxiliary"
+            label = _name(row) if k == 0 else None
+            ax.scatter([x], [mean], s=34, marker=mark, color="white" if hollow else colour, edgecolor=colour,
+                       linewidth=1.2, zorder=3, label=label)  # fmt: skip
+        means = ", ".join(f"{_name(row)} {row['accuracy'][way]['interval'][0]:.2f}" for row in rows)
+        told.append(f"{way}: {means}")
+    chance = 1 / len(films.GESTURES)
+    ax.axhline(chance, color=GREY, linewidth=1, linestyle=(0, (4, 3)))
+    ax.annotate("chance", (3.45, chance), (0, 3), textcoords="offset points", ha="right", color="#555555", fontsize=8)
+    ax.set_xticks(range(4), ["all films", *films.WAYS])
+    ax.set_xlim(-0.5, 3.5)
+    ax.grid(axis="x", visible=False)
+    ax.set_ylabel("accuracy")
+    ax.set_title(title)
+    ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False, fontsize=8)
+    return f"{title}. " + "; ".join(told) + "."
+
+
+def _plug(ax, key: tuple[str, str], rows: Sequence[Mapping], report: Mapping) -> str:
+    title = f"(b) merging at inference only, {PLACE_WORDS[key[1]]}"
+    whole = [row for row in report["rows"] if row["evidence"] == "c" and row["strategy"] == "none"]
+    told = []
+    for name in ORDER:
+        mine = sorted((row for row in rows if row["strategy"] == name), key=lambda row: row["gamma"])
+        if not mine:
+            continue
+        colour, mark = LOOK[name]
+        points = [(row["gamma"], *row["accuracy"]["all"]["interval"]) for row in (whole[:1] + mine)]
+        gamma, mean, low, high = np.array(points).T
+        ax.plot(gamma, mean, color=colour, marker=mark, label=name)
+        ax.fill_between(gamma, low, high, color=colour, alpha=0.12, linewidth=0)
+        told.append(f"{name} " + ", ".join(f"{m:.2f} at gamma {g:g}" for g, m in zip(gamma, mean, strict=True)))
+    ax.axhline(1 / len(films.GESTURES), color=GREY, linewidth=1, linestyle=(0, (4, 3)))
+    ax.set_xlabel("gamma (1: no merging)")
+    ax.set_ylabel("accuracy")
+    ax.set_title(title)
+    ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False, fontsize=8)
+    return f"{title}. " + "; ".join(told) + "."
+
+
+def make_report(comparison: Comparison, command: str) -> dict:
+    """Everything needed to repeat the study and to draw it again, as values that JSON can hold."""
+    results = comparison.results
+    tuned = [name for name in comparison.study.strategies if f"tune/{name}/0" in results]
+    return {
+        "command": command,
+        "study": asdict(comparison.study),
+        "version": __version__,
+        "machine": {"torch": torch.__version__, "python": platform.python_version(), "threads": torch.get_num_threads(),
+                    "processor": platform.processor() or platform.machine()},
+        "settings": {name: comparison.chosen(name) for name in comparison.study.strategies},
+        "trials": {name: [results[f"tune/{name}/{k}"] for k in range(len(TRIALS[name]))] for name in tuned},
+        "rows": summary(results),
+        "costs": {key[5:]: record for key, record in results.items() if key.startswith("cost/")},
+        "results": results,
+    }  # fmt: skip
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command `python -m vtm_lesson compare`."""
+    args = _arguments(argv)
+    if args.report:
+        report = json.loads(Path(args.report).read_text())
+        return _show(report, Path(args.report).with_suffix(".png"))
+    study = QUICK if args.quick else Study()
+    given = {field.name: getattr(args, field.name, None) for field in fields(Study)}
+    study = replace(study, **{name: value for name, value in given.items() if value is not None})
+    folder = Path(args.folder or ("runs/quick" if args.quick else "runs/compare"))
+    if args.fresh:
+        (folder / "results.jsonl").unlink(missing_ok=True)
+        shutil.rmtree(folder / "networks", ignore_errors=True)
+    made = f"{study.train + study.valid + study.test:,} films of {study.frames} frames"
+    print(f"First {made} (kept for the next time), then {study.seeds} seeds of each strategy. Results: {folder}")
+    try:
+        comparison = Comparison(study, folder, workers=args.workers)
+    except ValueError as error:
+        print(error, file=sys.stderr)
+        return 2
+    comparison.run()
+    command = "python -m vtm_lesson compare " + " ".join(sys.argv[1:] if argv is None else argv)
+    report = make_report(comparison, command.strip())
+    path = folder / "compare.json"
+    path.write_text(json.dumps(report, indent=1))
+    if args.quick:
+        print("\nA quick look: few films and short training. Evidence (a) holds; (b) and (c) need the full study.\n")
+    return _show(report, path.with_suffix(".png"), path)
+
+
+def _show(report: Mapping, picture: Path, path: Path | None = None) -> int:
+    print(table(report))
+    picture.write_bytes(png(figure(report)))
+    print(f"\nfigure  {picture}" + (f"\nJSON    {path}" if path else ""))
+    return 0
+
+
+def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
+    def numbers(text: str) -> tuple[float, ...]:
+        return tuple(float(part) for part in text.split(","))
+
+    def words(text: str) -> tuple[str, ...]:
+        return tuple(text.split(","))
+
+    parser = argparse.ArgumentParser(prog="python -m vtm_lesson compare", description=__doc__.split("\n\n")[0])
+    parser.add_argument("--quick", action="store_true", help="less than 3 minutes on 2 cores")
+    parser.add_argument("--strategies", type=words, help=f"of {','.join(STRATEGIES)}; controls are always there")
+    parser.add_argument("--seeds", type=int)
+    parser.add_argument("--gamma", type=numbers, help="partition factors, such as 2,6,10")
+    parser.add_argument("--r", type=numbers, help="shares of the sources that are merged, such as 0.8,1")
+    parser.add_argument("--evidence", help="a, b, c or several of them, such as ab")
+    parser.add_argument("--places", type=words, help=f"of {','.join(PLACES)}")
+    parser.add_argument("--epochs", type=int)
+    parser.add_argument("--train", type=int, help="training films")
+    parser.add_argument("--valid", type=int, help="validation films")
+    parser.add_argument("--test", type=int, help="test films")
+    parser.add_argument("--folder", help="where results are kept as they come (default runs/compare)")
+    parser.add_argument("--fresh", action="store_true", help="forget what the folder holds of an earlier call")
+    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes that make films")
+    parser.add_argument("--report", help="only show the table and figure of this JSON file")
+    return parser.parse_args(argv)
+
+
+def _blocks(rows: Sequence[Mapping]) -> dict[tuple[str, str], list[Mapping]]:
+    """Rows by evidence and place. (a) has one block; networks without merging join the first place of (c) and on."""
+    blocks: dict[tuple[str, str], list[Mapping]] = {}
+    whole = [row for row in rows if row["evidence"] == "c" and row["strategy"] == "none"]
+    for row in rows:
+        if row in whole:
+            continue
+        key = (row["evidence"], "" if row["evidence"] == "a" else row["place"])
+        if key[0] == "c" and key not in blocks:
+            blocks[key] = list(whole)
+        blocks.setdefault(key, []).append(row)
+    blocks.get(("a", ""), []).sort(key=lambda row: (row["gamma"], row["r"], ORDER.index(row["strategy"])))
+    if whole and not any(key[0] == "c" for key in blocks):
+        blocks["c", PLACES[0]] = list(whole)
+    return blocks
+
+
+def _name(row: Mapping) -> str:
+    if row["strategy"] == "auxiliary":
+        return "learnable, auxiliary path" + (" (paper's order)" if row["place"] == "after_attention" else "")
+    if row["evidence"] == "a" and row["strategy"] == "learnable":
+        return "learnable, by pooling"
+    return row["strategy"]
+
+
+def _cell(values: tuple[float, float, float]) -> str:
+    mean, low, high = values
+    return f"{100 * mean:5.1f}" + (f" ±{100 * (high - mean):4.1f}" if high > low else "      ")
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
