@@ -22,8 +22,8 @@ HEADER = """\
 # NVIDIA libraries of that build's own choice. Triton has no wheels outside Linux.
 """
 LINUX_ONLY = {"triton"}
-# Raised by hand, together, and with the lessons executed again: a CUDA build of torch accepts one Triton only, which pip
-# cannot know on a machine that gets the CPU build.
+# Raised by hand, together, and with the lessons executed again: a CUDA build of torch accepts one Triton only, which
+# pip cannot know on a machine that gets the CPU build.
 HELD = ["torch==2.13.0", "torchvision==0.28.0", "triton==3.7.1; sys_platform == 'linux'"]
 NOT_PINNED = re.compile(r"pip|wheel|vtm[-_]lesson|nvidia[-_].*|cuda[-_].*", re.I)  # torch's CUDA builds choose these
 
