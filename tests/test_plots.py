@@ -1,5 +1,6 @@
 """Figures: what they draw equals what they were given, their alt texts say it, and nothing leaks."""
 
+import html
 import io
 
 import IPython.display
@@ -82,10 +83,11 @@ def test_show_gives_the_picture_with_its_alt_text(monkeypatch):
     monkeypatch.setattr(IPython.display, "display", lambda data, **more: seen.append((data, more)))
     fig = plots.bars({"one": 1}, "score")
     plots.show(fig)
-    (data, more), = seen
+    (data, more), (words, _) = seen
     assert more["metadata"] == {"image/png": {"alt": fig.alt}} and more["raw"] is True
     assert data["text/plain"] == fig.alt and "Figure" not in data["text/plain"]
     assert data["image/png"].startswith("iVBORw0KGgo")
+    assert html.escape(fig.alt) in words["text/html"] and words["text/html"].startswith("<details>")
     with pytest.raises(ValueError, match="no alt text"):
         plots.show(Figure())
 

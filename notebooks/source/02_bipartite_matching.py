@@ -286,7 +286,8 @@ for r in (144, 144, 144):
     mosaic = so_far.unmerge(so_far(patches[None]))[0]
     pictures.append(mosaic.view(side, side, 8, 8, 3).permute(0, 2, 1, 3, 4).reshape(192, 192, 3))
 print(so_far)
-plots.show(plots.frames(torch.stack(pictures), pick=4, title="One frame with 576, 432, 288 and 144 tokens"))
+captions = ["576 tokens", "432 tokens", "288 tokens", "144 tokens"]
+plots.show(plots.frames(torch.stack(pictures), pick=4, title="One frame, merged round by round", captions=captions))
 
 # %% [markdown]
 # The first round costs little that the eye would miss: it takes wall and sky, where there is plenty of the same (the sun
