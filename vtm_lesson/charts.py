@@ -81,8 +81,8 @@ def show(fig: Figure) -> None:
     """Show a figure in a notebook, and under it `fig.alt`, folded away, for those who would rather read.
 
     The alt text also stands in the picture's metadata, where web pages made from notebooks take it from. JupyterLab
-    (4.6) does not read it to anybody from there; hence the folded line. It is also the plain-text output, which the notebook tests compare. Where it holds measured times, tag
-    the cell nbval-ignore-output.
+    (4.6) does not read it to anybody from there; hence the folded line. And it is the plain-text output, which the
+    notebook tests compare: where it holds measured times, tag the cell nbval-ignore-output.
     """
     from IPython.display import display
 
