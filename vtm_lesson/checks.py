@@ -1068,3 +1068,118 @@ pooled_weight = Exercise(
         ),
     ),
 )
+
+
+# ---------------------------------------------------------------------------------------------------------------
+# Lesson 03: ToMe in a ViT. Whole numbers and positions.
+# ---------------------------------------------------------------------------------------------------------------
+
+
+def _tokens_left(n: int, prefix: int, amounts: list[int]) -> list[int]:
+    counts = []
+    for r in amounts:
+        n -= min(r, (n - prefix) // 2)
+        counts.append(n)
+    return counts
+
+
+def _tokens_left_from_start(n: int, prefix: int, amounts: list[int]) -> list[int]:
+    return [n - min(r, (n - prefix) // 2) for r in amounts]
+
+
+tokens_left = Exercise(
+    "tokens_left",
+    answer=_tokens_left,
+    cases=lambda: [
+        ("r = 13 in 12 blocks, as in ToMe's DeiT-S", (197, 1, [13] * 12)),
+        ("r larger than half of the tokens", (145, 1, [1000] * 6)),
+        ("class token and four registers", (261, 5, [130, 130, 0, 7])),
+        ("no protected tokens", (16, 0, [9, 3, 3, 0, 1])),
+        ("nothing left to merge", (3, 2, [1, 1])),
+        ("no blocks", (10, 1, [])),
+    ],
+    hints=(
+        "Walk through the blocks and carry the number of tokens along.",
+        "The limit depends on how many tokens are left now, and protected tokens do not count.",
+        "In each block: n -= min(r, (n - prefix) // 2).",
+    ),
+    mistakes=(
+        ("Half of *all* tokens is too much: protected ones cannot be merged.", lambda n, p, a: _tokens_left(n, 0, a)),
+        ("A block merges at most half of its unprotected tokens; nothing limits r here.",
+         lambda n, p, a: [n - sum(a[: i + 1]) for i in range(len(a))]),
+        ("Every block starts from what the block before it left, not from n.", _tokens_left_from_start),
+        ("Count the protected tokens, too: they are still there.",
+         lambda n, p, a: [count - p for count in _tokens_left(n, p, a)]),
+        ("Give the number of tokens after each block, one number a block.",
+         lambda n, p, a: (_tokens_left(n, p, a) or [n])[-1]),
+    ),
+    tolerance=0,
+)  # fmt: skip
+
+
+above = Exercise(
+    "above",
+    answer=lambda similarity, threshold: int((similarity > threshold).sum(1).min()),
+    cases=lambda: [
+        ("one image", (torch.tensor([[0.95, 0.2, 0.91, 0.5]]), 0.9)),
+        ("two images that differ", (torch.tensor([[0.95, 0.99, 0.91, 0.5], [0.1, 0.95, 0.2, 0.3]]), 0.9)),
+        ("nothing is similar enough", (torch.tensor([[0.5, 0.6], [0.99, 0.99]]), 0.9)),
+        ("exactly on the threshold", (torch.tensor([[0.5, 0.75], [0.75, 0.5]]), 0.5)),
+        ("a negative threshold", (torch.tensor([[-0.5, 0.6], [-0.9, 0.99]]), -0.6)),
+        *[(f"random similarities {seed}", (_random(seed, 4, 30).tanh(), 0.3)) for seed in range(3)],
+    ],
+    hints=(
+        "First count, for every image, the sources above the threshold.",
+        "All images of a batch must lose the same number of tokens. Which of the counts is safe for every image?",
+        "int((similarity > threshold).sum(dim=1).min())",
+    ),
+    mistakes=(
+        ("The largest count merges unlike tokens in the other images.", lambda s, t: int((s > t).sum(1).max())),
+        ("The mean count merges unlike tokens in some of the images.", lambda s, t: int((s > t).sum(1).float().mean())),
+        ("Count every image by itself: sum over dim 1.", lambda s, t: int((s > t).sum())),
+        ("Exactly on the threshold is not above it.", lambda s, t: int((s >= t).sum(1).min())),
+        ("Give the number of tokens, not a list of them.", lambda s, t: (s > t).sum(1)),
+        ("That counts sources above the threshold in all images at once; let every image choose its own.",
+         lambda s, t: int((s > t).all(0).sum())),
+    ),
+    tolerance=0,
+)  # fmt: skip
+
+
+def _board(frames: int, height: int, width: int, steps: tuple[int, int, int], odd: int = 1) -> Tensor:
+    """Positions where the weighted sum of frame, row and column is odd (or even)."""
+    axes = [torch.arange(n) for n in (frames, height, width)]
+    t, y, x = torch.meshgrid(*axes, indexing="ij")
+    return ((t * steps[0] + y * steps[1] + x * steps[2]) % 2 == odd).flatten().nonzero()[:, 0]
+
+
+checkerboard = Exercise(
+    "checkerboard",
+    answer=lambda frames, height, width: _board(frames, height, width, (1, 1, 1)),
+    cases=lambda: [
+        ("two frames of 2 x 2", (2, 2, 2)),
+        ("an even grid", (3, 4, 6)),
+        ("an odd grid", (3, 3, 5)),
+        ("one frame", (1, 4, 4)),
+        ("one row", (4, 1, 3)),
+        ("one place", (5, 1, 1)),
+    ],
+    hints=(
+        "A chessboard colours a square by whether row + column is odd. A film has one more direction.",
+        "Every step to a neighbour, in time, down, or to the right, must change sides: frame + row + column.",
+        "t, y, x = torch.meshgrid(arange(frames), arange(height), arange(width), indexing='ij'); then "
+        "((t + y + x) % 2 == 1).flatten().nonzero()[:, 0]",
+    ),
+    mistakes=(
+        ("Those are the sources: targets are the odd places.", lambda f, h, w: _board(f, h, w, (1, 1, 1), odd=0)),
+        ("A patch and itself one frame later are on the same side: let the frame count, too.",
+         lambda f, h, w: _board(f, h, w, (0, 1, 1))),
+        ("A patch and the one below it are on the same side: let the row count, too.",
+         lambda f, h, w: _board(f, h, w, (1, 0, 1))),
+        ("A patch and its right neighbour are on the same side: let the column count, too.",
+         lambda f, h, w: _board(f, h, w, (1, 1, 0))),
+        ("That is every other token of the row-by-row order: on an even grid it is the same in every frame.",
+         lambda f, h, w: torch.arange(1, f * h * w, 2)),
+    ),
+    tolerance=0,
+)  # fmt: skip
