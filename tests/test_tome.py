@@ -245,6 +245,18 @@ def test_a_refused_setting_leaves_the_last_one(model, images):
     assert model.merges.n_out == 17 - 6
 
 
+def test_patch_merge(images):
+    model = perturbed(VisionTransformer(**PLAIN, reg_tokens=2))
+    with pytest.raises(ValueError, match="merged nothing yet"):
+        tome.patch_merge(tome.apply(model, 4))
+    model(images)
+    merge = tome.patch_merge(model)
+    assert (merge.n_in, merge.n_out) == (16, 4) and torch.equal(merge.size(), model.merges.size()[:, 3:])
+    assert torch.equal(merge.group.gather(1, merge.keep), torch.arange(4).expand(4, 4))
+    with pytest.raises(ValueError, match="merged nothing yet"):
+        tome.patch_merge(tome.remove(model))
+
+
 def test_removing_from_an_untouched_model_does_nothing(model, images):
     before = model(images)
     assert torch.equal(tome.remove(model)(images), before)

@@ -98,6 +98,14 @@ def remove(model: nn.Module) -> nn.Module:
     return model
 
 
+def patch_merge(model: nn.Module) -> Merge:
+    """`model.merges` for the patch tokens alone, without the protected ones: what pictures of groups need."""
+    if getattr(model, "merges", None) is None:
+        raise ValueError("this model has merged nothing yet: tome.apply(model, r), and then a forward pass.")
+    prefix = model.num_prefix_tokens  # they come first, each its own group
+    return Merge(model.merges.group[:, prefix:] - prefix, model.merges.keep[:, prefix:] - prefix)
+
+
 def schedule(r: int | Sequence[int] | tuple[int, float] | Amount, depth: int) -> list[int | Amount]:
     """One entry a block: [r] * depth for an int, a checked copy of a list, or a slope for (r, c).
 
