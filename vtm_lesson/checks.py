@@ -868,7 +868,7 @@ expected_coverage = Exercise(
 # ---------------------------------------------------------------------------------------------------------------
 
 
-def _tokens_left(frames: int, per_frame: int, chunks: Sequence[int], gamma: int, r: float) -> tuple[int, ...]:
+def _tokens_after(frames: int, per_frame: int, chunks: Sequence[int], gamma: int, r: float) -> tuple[int, ...]:
     n, left = frames * per_frame, []
     for length in chunks:
         count = frames // length
@@ -880,7 +880,7 @@ def _tokens_left(frames: int, per_frame: int, chunks: Sequence[int], gamma: int,
 
 
 def _left_with(inside_left: Callable[[int, int, float], int], whole: bool = False, fresh: bool = False) -> Callable:
-    """A `tokens_left` whose chunks keep inside_left(n, gamma, r) tokens, or whose video does; fresh: never carried."""
+    """A `tokens_after` whose chunks keep inside_left(n, gamma, r) tokens, or whose video does; fresh: never carried."""
 
     def wrong(frames: int, per_frame: int, chunks: Sequence[int], gamma: int, r: float) -> tuple[int, ...]:
         n, left = frames * per_frame, []
@@ -894,7 +894,7 @@ def _left_with(inside_left: Callable[[int, int, float], int], whole: bool = Fals
 
 
 def _tokens_merged(frames: int, per_frame: int, chunks: Sequence[int], gamma: int, r: float) -> tuple[int, ...]:
-    left = _tokens_left(frames, per_frame, chunks, gamma, r)
+    left = _tokens_after(frames, per_frame, chunks, gamma, r)
     return tuple(before - after for before, after in zip((frames * per_frame, *left), left, strict=False))
 
 
@@ -902,7 +902,7 @@ def _kept(n: int, gamma: int, r: float) -> int:
     return n - math.floor(r * (n - math.ceil(n / gamma)))
 
 
-def _tokens_left_cases() -> list[Case]:
+def _tokens_after_cases() -> list[Case]:
     return [
         ("the toy of the text", (4, 2, (2, 4), 3, 1.0)),
         ("the paper's film at gamma 4", (60, 256, (6, 30, 60), 4, 1.0)),
@@ -913,10 +913,10 @@ def _tokens_left_cases() -> list[Case]:
     ]
 
 
-tokens_left = Exercise(
-    "tokens_left",
-    answer=_tokens_left,
-    cases=_tokens_left_cases,
+tokens_after = Exercise(
+    "tokens_after",
+    answer=_tokens_after,
+    cases=_tokens_after_cases,
     hints=(
         "Work out one chunk first: how many tokens are in it, how many of them are targets, how many sources?",
         "A video of n tokens in frames // length chunks has n // (frames // length) tokens in each. Of m tokens "
