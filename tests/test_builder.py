@@ -387,6 +387,7 @@ double_is_right(double)
 '''
 
 
+@pytest.mark.filterwarnings("ignore:Object of type <Submitted")  # nbgrader's own use of its database
 def test_nbgrader_gives_all_marks_to_the_solved_and_none_to_the_open_notebook(tmp_path: Path, monkeypatch):
     from nbgrader.apps import NbGraderAPI
     from traitlets.config import Config
