@@ -6,6 +6,7 @@ import importlib
 import sys
 
 COMMANDS = {
+    "bench": ("benchmark", "time and memory of the operator and the network, side by side (--quick: a look)"),
     "compare": ("compare", "strategies against each other: table, figure, JSON (--quick: less than 3 minutes)"),
 }
 
