@@ -13,6 +13,7 @@ find the tokens that matter is left to the partition.
 
 from __future__ import annotations
 
+import os
 import sys
 import warnings
 from pathlib import Path
@@ -111,7 +112,8 @@ def load_encoder(name: str = "patch", device: str | torch.device = "cpu") -> Pat
     """A frozen encoder: "patch", the project's own; or a timm model by its name, downloaded if need be.
 
     "random:vit_tiny_patch16_224" is that timm model with random weights: fine for timing, and warned about.
-    Raises ValueError for a name that does not exist, RuntimeError if weights cannot be had.
+    Raises ValueError for a name that does not exist, RuntimeError if weights cannot be had (offline, the download is
+    tried for up to a minute first; set HF_HUB_OFFLINE=1 to be told at once).
     """
     encoder = _patch() if name == "patch" else _timm(name)
     for parameter in encoder.parameters():
@@ -166,7 +168,9 @@ def _checked(frames: np.ndarray | Tensor) -> Tensor:
 def _encode(encoder: nn.Module, frames: Tensor, size: tuple[int, int], forward, batch: int) -> Tensor:
     device = next(encoder.parameters()).device
     flat, tokens = frames.flatten(0, -4), []
-    for part in tqdm(flat.split(batch), "Encoding", unit="batch", delay=2, leave=False):
+    # tqdm's bars for notebooks do not look at TQDM_DISABLE by themselves.
+    silent = bool(os.environ.get("TQDM_DISABLE"))
+    for part in tqdm(flat.split(batch), "Encoding", unit="batch", delay=2, leave=False, disable=silent):
         pixels = part.to(device).permute(0, 3, 1, 2).float() / 255
         if tuple(pixels.shape[-2:]) != size:
             pixels = F.interpolate(pixels, size, mode="bilinear", antialias=True, align_corners=False)
