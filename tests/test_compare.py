@@ -92,9 +92,8 @@ def test_tokens_are_kept_and_prefixes_agree(items, cache, monkeypatch):
 
 def test_processes_noise_and_seeds(items, cache, tmp_path):
     apart = toy_films(60, 3, encoder=Colours(), folder=tmp_path, workers=2, **SMALL)
-    # x264 itself does not always give the same bytes twice: about one film in a hundred is coded a little otherwise.
-    same = [torch.equal(a, b) for a, b in zip(apart.columns["tokens"], items.columns["tokens"], strict=False)]
-    assert len(same) == 30 and sum(same) >= 26
+    for name, column in items.columns.items():
+        assert torch.equal(apart.columns[name][:30], column), name
     noisy = toy_films(30, 3, encoder=Colours(), folder=cache, noise=0.5, **SMALL)
     again = toy_films(10, 3, encoder=Colours(), folder=cache, noise=0.5, **SMALL)
     assert torch.equal(noisy.columns["tokens"][:10], again.columns["tokens"])
