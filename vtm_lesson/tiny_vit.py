@@ -66,8 +66,10 @@ def pixels(frames: np.ndarray | Tensor) -> Tensor:
     return (torch.as_tensor(frames).permute(0, 3, 1, 2).float() / 255 - 0.5) / 0.25
 
 
-def train(path: Path, steps: int = 1200, batch: int = 48, rate: float = 1.5e-3, n_films: int = FILMS) -> float:
-    """Train and store; returns the share of single frames of 300 other films that are told rightly.
+def train(
+    path: Path, steps: int = 1200, batch: int = 48, rate: float = 1.5e-3, n_films: int = FILMS, n_test: int = 300
+) -> float:
+    """Train and store; returns the share of single frames of n_test other films that are told rightly.
 
     Beside the class token's gesture, a second head learns from every patch token whether the actor is there and, if
     so, its gesture. Without this help the network stays at chance for long; the head is thrown away afterwards.
@@ -104,7 +106,7 @@ def train(path: Path, steps: int = 1200, batch: int = 48, rate: float = 1.5e-3, 
     path.parent.mkdir(parents=True, exist_ok=True)
     stored = {name: w.half() if w.is_floating_point() else w for name, w in model.state_dict().items()}
     save_file(stored, path)
-    frames, label, _ = _films(300, TRAIN_SEED + 1)
+    frames, label, _ = _films(n_test, TRAIN_SEED + 1)
     model.eval()
     with torch.no_grad():
         right = [(model(pixels(f)).argmax(1) == y).float().mean() for f, y in zip(frames, label, strict=True)]
