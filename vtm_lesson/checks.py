@@ -1183,3 +1183,199 @@ checkerboard = Exercise(
     ),
     tolerance=0,
 )  # fmt: skip
+
+
+# ---------------------------------------------------------------------------------------------------------------
+# Lesson 07: learnable merging
+# ---------------------------------------------------------------------------------------------------------------
+
+
+def _saliency(keys: Tensor, U: Tensor) -> Tensor:
+    return torch.tanh(keys @ U)[:, 0]
+
+
+saliency = Exercise(
+    "saliency",
+    answer=_saliency,
+    cases=lambda: [
+        ("U of zeros: nothing is known yet", (_random(1, 5, 3), torch.zeros(3, 1))),
+        ("three keys in the plane", (torch.tensor([[1.0, 0], [0, 2], [-1, -1]]), torch.tensor([[1.0], [0.5]]))),
+        ("one token", (_random(2, 1, 4), _random(3, 4, 1))),
+        *((f"random keys {i}", (_random(i, 6 + i, 4), _random(i + 20, 4, 1))) for i in range(4, 8)),
+    ],
+    hints=(
+        "One number for each token: how far does its key point along U?",
+        "keys @ U is a column, (N, 1). tanh brings any number into (-1, 1).",
+        "torch.tanh(keys @ U)[:, 0]",
+    ),
+    mistakes=(
+        ("The result is a column, (N, 1); give (N,).", lambda k, u: torch.tanh(k @ u)),
+        ("There is no tanh: these numbers have no bounds.", lambda k, u: (k @ u)[:, 0]),
+        ("That is a sigmoid, between 0 and 1; eq. 9 has tanh, between -1 and 1.", lambda k, u: (k @ u).sigmoid()[:, 0]),
+        (
+            "That is a softmax over the tokens; eq. 9 looks at every token by itself.",
+            lambda k, u: (k @ u).softmax(0)[:, 0],
+        ),
+        (
+            "The keys were brought to length 1 first. Matching compares directions only; eq. 9 takes keys as they are.",
+            lambda k, u: torch.tanh(F.normalize(k, dim=1) @ u)[:, 0],
+        ),
+    ),
+)  # fmt: skip
+
+
+def _guided(q: Tensor, k: Tensor, v: Tensor, s: Tensor) -> Tensor:
+    return ((q @ k.T + s) / q.shape[1] ** 0.5).softmax(dim=1) @ v
+
+
+def _guided_cases() -> list[Case]:
+    flat, values = torch.zeros(3, 1), torch.tensor([[0.0], [4.0], [8.0]])
+    cases: list[Case] = [("the toy of the text", (flat, flat, values, torch.tensor([0.0, math.log(2), 0.0])))]
+    for seed in range(6):
+        q, k, v = _random(seed, 5, 4), _random(seed + 10, 5, 4), _random(seed + 20, 5, 4)
+        cases.append((f"random tokens {seed}", (q, k, v, torch.tanh(_random(seed + 30, 5)))))
+    q, k, v, s = cases[1][1]
+    return [*cases, ("s = 0 (plain attention)", (q, k, v, torch.zeros(5)))]
+
+
+guided_attention = Exercise(
+    "guided_attention",
+    answer=_guided,
+    cases=_guided_cases,
+    hints=(
+        "Every query gets the same bonus for key j: s[j]. Which axis of the (N, N) scores counts keys?",
+        "Columns are keys. Adding s of shape (N,) to (N, N) adds it along the columns. It goes in before the softmax.",
+        "scores = (q @ k.T + s) / sqrt(C); softmax over each row; then times v.",
+    ),
+    mistakes=(
+        (
+            "s has no effect. Was it added along the queries, one number for a whole row? A softmax ignores that: s "
+            "belongs to the keys, the columns.",
+            lambda q, k, v, s: _guided(q, k, v, torch.zeros_like(s)),
+        ),
+        (
+            "s was multiplied into the weights after the softmax; they no longer add up to 1, and become negative.",
+            lambda q, k, v, s: (((q @ k.T) / q.shape[1] ** 0.5).softmax(1) * s) @ v,
+        ),
+        (
+            "s was added after the softmax; it belongs to the scores.",
+            lambda q, k, v, s: (((q @ k.T) / q.shape[1] ** 0.5).softmax(1) + s) @ v,
+        ),
+        (
+            "s was added after dividing by sqrt(C). (Lesson 02 adds log size there; in eq. 10 s is divided, too.)",
+            lambda q, k, v, s: ((q @ k.T) / q.shape[1] ** 0.5 + s).softmax(1) @ v,
+        ),
+        (
+            "The square root stands outside the softmax, as the paper prints it: all outputs are sqrt(C) times too small.",
+            lambda q, k, v, s: (q @ k.T + s).softmax(1) @ v / q.shape[1] ** 0.5,
+        ),
+        ("Nothing is divided by sqrt(C).", lambda q, k, v, s: (q @ k.T + s).softmax(1) @ v),
+        (
+            "It divides by C; eq. 10 has its square root.",
+            lambda q, k, v, s: ((q @ k.T + s) / q.shape[1]).softmax(1) @ v,
+        ),
+        (
+            "The softmax runs down the columns: each query's weights, a row, must add up to 1.",
+            lambda q, k, v, s: ((q @ k.T + s) / q.shape[1] ** 0.5).softmax(0) @ v,
+        ),
+    ),
+)  # fmt: skip
+
+
+def _pull(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    s: Tensor,
+    g: Tensor,
+    *,
+    scaled: bool = True,
+    middle: str = "output",
+    sign: float = 1,
+) -> Tensor:
+    """The gradient of eq. 10 with respect to s, or one with a part missing."""
+    root = q.shape[1] ** 0.5
+    weights = ((q @ k.T + s) / root).softmax(dim=1)
+    along = g @ v.T  # (N, N): g of output i, v of token j
+    if middle == "output":
+        along = along - (g * (weights @ v)).sum(1, keepdim=True)
+    elif middle == "mean":
+        along = along - g @ v.mean(0)[:, None]
+    return sign * (weights * along).sum(0) / (root if scaled else 1)
+
+
+def _pull_cases() -> list[Case]:
+    cases = enumerate(_guided_cases(), 40)
+    return [(words, (*arguments, _random(i, *arguments[2].shape))) for i, (words, arguments) in cases]
+
+
+gradient_of_saliency = Exercise(
+    "gradient_of_saliency",
+    answer=_pull,
+    cases=_pull_cases,
+    hints=(
+        "Do one output first: its derivative by s_j is the weight of token j, times (v_j - y), over sqrt(C).",
+        "Every output i uses s_j, so sum over i: A[i, j] * ((v[j] - y[i]) . g[i]).",
+        "A = the (N, N) weights, y = A @ v. pull = g @ v.T - (g * y).sum(1, keepdim=True); then "
+        "(A * pull).sum(0) / sqrt(C).",
+    ),
+    mistakes=(
+        (
+            "The factor 1 / sqrt(C) is missing: s is divided by sqrt(C) before the softmax.",
+            lambda *a: _pull(*a, scaled=False),
+        ),
+        (
+            "The output y is not subtracted. Raising one weight lowers all others: what counts is v_j - y.",
+            lambda *a: _pull(*a, middle="none"),
+        ),
+        (
+            "You subtract the plain mean of v; it has to be the output y of that query.",
+            lambda *a: _pull(*a, middle="mean"),
+        ),
+        ("The sign is turned round.", lambda *a: _pull(*a, sign=-1)),
+        (
+            "That is the mean over the outputs; every output adds its share, so it is a sum.",
+            lambda *a: _pull(*a) / len(a[0]),
+        ),
+    ),
+)  # fmt: skip
+
+
+def _drawn(s: Tensor, count: int, temperature: float, noise: Tensor) -> Tensor:
+    return (temperature * s + noise).topk(count).indices.sort().values
+
+
+def _drawn_cases() -> list[Case]:
+    s, noise = torch.tensor([0.9, -0.9, 0.1, 0.5, -0.2, 0.0]), torch.tensor([0.1, 2.5, 0.2, 1.0, 1.4, -0.6])
+    cases: list[Case] = [(f"six tokens, temperature {t:g}", (s, 2, t, noise)) for t in (1.0, 6.0)]
+    for seed in range(6):
+        n = 30 + seed
+        gumbel = -torch.empty(n).exponential_(generator=_generator(seed)).log()
+        cases.append((f"random tokens {seed}", (torch.tanh(_random(seed + 9, n)), n // 6, 2.0 + seed, gumbel)))
+    return cases
+
+
+drawn_targets = Exercise(
+    "drawn_targets",
+    answer=_drawn,
+    cases=_drawn_cases,
+    hints=(
+        "Noise decides between tokens of nearly equal score; the temperature makes the scores loud beside the noise.",
+        "Only the saliency is multiplied. Add the noise afterwards, then take the `count` largest.",
+        "(temperature * s + noise).topk(count).indices, sorted.",
+    ),
+    mistakes=(
+        (
+            "The temperature changes nothing. Is it left out, or does it multiply the noise, too?",
+            lambda s, n, t, e: _drawn(s, n, 1.0, e),
+        ),
+        ("Here the temperature multiplies; you divide by it.", lambda s, n, t, e: _drawn(s, n, 1 / t, e)),
+        ("The noise is not used: these are the tokens of highest saliency.", lambda s, n, t, e: _drawn(s, n, t, 0 * e)),
+        (
+            "The right targets in the order of their scores; sort them by position.",
+            lambda s, n, t, e: (t * s + e).topk(n).indices,
+        ),
+        ("Those are the tokens of lowest score.", lambda s, n, t, e: _drawn(-s, n, t, -e)),
+    ),
+    tolerance=0,
+)  # fmt: skip
