@@ -23,7 +23,7 @@ import numpy as np
 import torch
 from safetensors.torch import load_file
 from torch import nn
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from . import figures, films, scenery, video
 from .checkpoints import write

@@ -23,7 +23,7 @@ import torch
 import torch.nn.functional as F
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from .figures import ACTOR_HUE, GESTURES, PROP_HUES, sprite
 from .films import ACTOR_SHARE

@@ -22,7 +22,7 @@ from pathlib import Path
 
 import av
 import numpy as np
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from . import video
 from .figures import ACTOR_HUE, GESTURES, PHASES, PROP_HUES, sprite

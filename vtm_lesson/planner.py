@@ -17,7 +17,7 @@ from functools import lru_cache
 
 import numpy as np
 import torch
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from .ledger import BlockCount
 from .measuring import MIB, interleaved, peak_tensors

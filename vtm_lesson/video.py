@@ -19,7 +19,7 @@ import numpy as np
 from av.codec.context import Flags2
 from av.video.frame import PictureType
 from av.video.reformatter import VideoReformatter
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from .containers import VideoError, check, look, open_film
 
