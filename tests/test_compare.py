@@ -228,9 +228,10 @@ def test_an_interrupted_study_ends_the_same(finished, cache, tmp_path, monkeypat
         file.write('{"key": "a/none/gam')  # the line that was being written
     monkeypatch.setattr(Comparison, "_keep", keep)
     results = study_in(tmp_path, cache).run(progress=False)
+    timed = ("seconds", "speed_ratio")
     for one in (wanted := dict(finished.results)), results:
         for key, record in one.items():
-            one[key] = {name: value for name, value in record.items() if name not in ("seconds", "speed_ratio")}
+            one[key] = {name: value for name, value in record.items() if name not in timed}
     assert results == wanted
 
 

@@ -129,12 +129,11 @@ def table(report: Mapping) -> str:
             same = [row for row in rows if row["gamma"] == gamma]
             lines += [f"  gamma {gamma:g}, {text}" for text in verdicts(same)]
     if report.get("costs"):
-        lines.append("\ncosts of one film against no merging (time: this machine, batch of 16)")
+        lines.append("\ncost at inference against no merging with fused attention (time: this machine, batches of 16)")
         for key, cost in report["costs"].items():
-            lines.append(
-                f"{key:32s}{cost['flops'] / 1e6:9.1f} MFLOP   1/{cost['flops_ratio']:.1f} of the FLOPs"
-                f"   {cost['speed_ratio']:.1f}x as fast   tokens {' > '.join(map(str, cost['tokens']))}"
-            )
+            spent = f"{cost['flops'] / 1e6:9.1f} MFLOP (1/{cost['flops_ratio']:.1f})"
+            ratios = f"{cost['speed_ratio']['median']:5.1f}x as fast   1/{cost['memory_ratio']:.1f} of the memory"
+            lines.append(f"{key:32s}{spent}{ratios}   tokens {' > '.join(map(str, cost['tokens']))}")
     return "\n".join(lines).lstrip("\n")
 
 

@@ -12,7 +12,6 @@ Controls: none (no merging), random targets, and oracle targets, which see the a
 from __future__ import annotations
 
 import json
-import statistics
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
@@ -23,9 +22,9 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
-from . import films, partition
+from . import films, measuring, partition
 from .datasets import toy_films
 from .model import VideoClassifier, count
 from .probe import Motion, Saliency, from_block, learn_saliency, read, retain
@@ -41,23 +40,24 @@ ACTOR = 0.1  # a patch is the actor's where it covers at least this share
 class Study:
     """Everything that decides the results; with the code's version, enough to repeat them."""
 
-    train: int = 2400
+    train: int = 1800
     valid: int = 600
-    test: int = 1500
+    test: int = 1200
     frames: int = 8
     size: int = 64
-    noise: float = 0.3
+    noise: float = 0.0
     strategies: tuple[str, ...] = STRATEGIES
     seeds: int = 5
     gamma: tuple[float, ...] = (6,)
     r: tuple[float, ...] = (1.0,)
     evidence: str = "abc"
-    plug_gammas: tuple[float, ...] = (2, 4, 6, 10)
+    plug_gammas: tuple[float, ...] = (2, 6, 10)
     places: tuple[str, ...] = PLACES
     chunks: tuple[int, ...] = (2, 4, 8)
     width: int = 48
     residual: bool = True
-    guidance: float = 1.0
+    guidance: float = 7.0
+    aux: str = "heads"
     epochs: int = 6
     warmup: float = 1.0
     lr: float = 3e-3
@@ -255,22 +255,22 @@ class Comparison:
         return self._scored(model, self.test, seed) | {"best_epoch": run.best, "losses": curve}
 
     def _cost(self, name: str, place: str) -> dict:
-        """FLOPs of one film by the ledger, and the time of a batch against the same batch without merging."""
+        """A batch at inference against the same batch without merging (fused attention): FLOPs, time, peak memory."""
         s, gamma, r = self.study, self.study.gamma[0], self.study.r[0]
         batch = {n: c.float() if c.is_floating_point() else c for n, c in self.test[:16].columns.items()}
-        pair = [self._network("none", place, 1, 1.0).eval(), self._network(name, place, gamma, r).eval()]
-        ledgers = [count(model, *s.grid) for model in pair]
-        times: list[list[float]] = [[], []]
-        with torch.no_grad():
-            for _ in range(1 + s.rounds):  # taking turns, so that whatever else runs here slows down both
-                for model, spent in zip(pair, times, strict=True):
-                    started = time.perf_counter()
-                    forward(model, batch)
-                    spent.append(time.perf_counter() - started)
-        ratio = statistics.median(a / b for a, b in zip(times[0][1:], times[1][1:], strict=True))
-        spent_on = {"flops": ledgers[1].flops, "training_flops": count(pair[1], *s.grid, training=True).flops}
-        spent_on |= {"flops_ratio": ledgers[0].flops / ledgers[1].flops, "speed_ratio": ratio}
-        return spent_on | {"tokens": ledgers[1].tokens}
+        models = {"without": self._network("none", place, 1, 1.0), "with": self._network(name, place, gamma, r)}
+        runs = {key: partial(torch.no_grad()(forward), model.eval(), batch) for key, model in models.items()}
+        ledger, whole = (count(models[key], *s.grid) for key in ("with", "without"))
+        times = measuring.interleaved(runs, s.rounds)
+        memory = {key: measuring.peak_tensors(run) for key, run in runs.items()}
+        return {
+            "flops": ledger.flops,
+            "training_flops": count(models["with"], *s.grid, training=True).flops,
+            "flops_ratio": whole.flops / ledger.flops,
+            "speed_ratio": measuring.ratio(times, "without", "with"),
+            "memory_ratio": memory["without"] / memory["with"],
+            "tokens": ledger.tokens,
+        }
 
     def _network(self, strategy: str | Callable | None, place: str, gamma: float, r: float) -> VideoClassifier:
         """name: a strategy's name ("learnable": with an auxiliary path of its own), or a partition."""
@@ -326,14 +326,21 @@ class Comparison:
 
 def network(study: Study) -> dict:
     """The arguments of the study's networks, all strategies alike."""
-    width = study.width
-    return {"dim": width, "chunks": study.chunks, "widths": (width,) * len(study.chunks), "blocks": len(study.chunks),
-            "classes": len(films.GESTURES), "residual": study.residual, "guidance": study.guidance}  # fmt: skip
+    blocks, alike = len(study.chunks), ("chunks", "residual", "guidance", "aux")
+    shape = {"dim": study.width, "widths": (study.width,) * blocks, "blocks": blocks, "classes": len(films.GESTURES)}
+    return shape | {name: getattr(study, name) for name in alike}
 
 
 def forward(model: nn.Module, batch: dict[str, Tensor], **options):
-    """The network on a batch of toy films."""
-    return model(batch["tokens"], motion=batch["motion"], oracle=batch["oracle"], **options)
+    """The network on a batch of toy films: (B, K).
+
+    In training with an auxiliary path of aux="heads": (B, 2, K), the logits of both paths, so that each gets a loss.
+    """
+    known = {"motion": batch["motion"], "oracle": batch["oracle"], **options}
+    if model.training and not options:
+        outputs, trace = model(batch["tokens"], trace=True, **known)
+        return outputs if trace.paths is None else torch.stack(trace.paths, 1)
+    return model(batch["tokens"], **known)
 
 
 def _by_way(correct: Tensor, way: Tensor) -> dict:

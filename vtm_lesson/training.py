@@ -26,7 +26,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader, Dataset, default_collate
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from .checkpoints import Store
 
@@ -166,7 +166,8 @@ def fit(
     train, valid: Items, or any Dataset with a length whose items are dicts of tensors with a `label`.
     folder: keeps best.safetensors and state.safetensors; a second call with the same folder and recipe carries on
         where the first was stopped. Other recipe, data size or model: ValueError.
-    forward(model, batch) -> (B, K) outputs. after_epoch(model, record) is called after each epoch.
+    forward(model, batch) -> outputs (B, K); or in training (B, P, K), P paths that each have a loss of their own, of
+        which the mean is taken. after_epoch(model, record) is called after each epoch.
     Under torchrun (see `distributed`), every process calls it alike; process 0 writes and shows the bar.
     """
     torch.set_flush_denormal(True)  # saturated attention makes denormal numbers, which a CPU handles very slowly
@@ -331,6 +332,9 @@ def _collate(items: Batch | list[Batch]) -> Batch:
 
 
 def _losses(outputs: Tensor, labels: Tensor, task: str) -> Tensor:
+    if outputs.dim() == 3:  # (B, P, K): several paths, each with a loss of its own
+        paths = outputs.unbind(1)
+        return torch.stack([_losses(path, labels, task) for path in paths]).mean(0)
     if task == "class":
         return F.cross_entropy(outputs.float(), labels, reduction="none")
     return F.mse_loss(outputs.float().reshape(labels.shape), labels.float(), reduction="none")
