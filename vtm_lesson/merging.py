@@ -27,8 +27,8 @@ from torch import Tensor
 # while the largest of each row is looked for. A GPU wants larger pieces of work.
 TILE = {"cpu": 1 << 22, "cuda": 1 << 26}
 
-# Other ways to find the nearest target, by device type; `vtm_lesson.kernels` adds its fused CUDA one here.
-# Same arguments and results as `_nearest_tiled`.
+# Other ways to find the nearest target, by device type: `vtm_lesson.kernels` adds its fused CUDA one, and
+# `vtm_lesson.screening` a faster one for processors with bfloat16 arithmetic. Same results as `_nearest_tiled`.
 MATCHERS: dict[str, Callable[..., tuple[Tensor, Tensor]]] = {}
 
 
@@ -204,45 +204,53 @@ def nearest(keys: Tensor, targets: Tensor, sources: Tensor | None = None) -> tup
     return MATCHERS.get(keys.device.type, _nearest_tiled)(keys, targets, sources)
 
 
-def _nearest_tiled(keys: Tensor, targets: Tensor, sources: Tensor) -> tuple[Tensor, Tensor]:
-    """`nearest`, a tile of sources at a time, so that scores never fill more than a tile."""
+def _nearest_tiled(
+    keys: Tensor, targets: Tensor, sources: Tensor, search: Callable[..., tuple[Tensor, Tensor]] | None = None
+) -> tuple[Tensor, Tensor]:
+    """`nearest`, a tile of sources at a time, so that scores never fill more than a tile.
+
+    search: how the best target of each source is found within a tile; default `_search`.
+    """
+    search = _search if search is None else search
     batch, n_sources, n_targets = keys.shape[0], sources.shape[1], targets.shape[1]
-    blocked = n_targets >= 4 * _BLOCK
+    if n_targets >= 4 * _BLOCK and n_targets % _BLOCK:
+        # Fill the last block with copies of target 0: they tie with the first column, and ties go to the first.
+        targets = torch.cat([targets, targets[:, :1].expand(-1, -n_targets % _BLOCK)], dim=1)
     target_keys, size = _unit(_rows(keys, targets))
     _refuse_non_finite(size)
-    if blocked and n_targets % _BLOCK:
-        # Fill the last block with copies of target 0: they tie with the first column, and ties go to the first.
-        copies = target_keys[:, :1].expand(-1, -n_targets % _BLOCK, -1)
-        target_keys = torch.cat([target_keys, copies], dim=1)
-    columns = target_keys.transpose(1, 2)
 
     tile = TILE.get(keys.device.type, TILE["cpu"])
-    items = max(1, min(batch, tile // max(1, n_sources * columns.shape[2])))
-    step = max(1, min(n_sources, tile // columns.shape[2]))
+    items = max(1, min(batch, tile // max(1, n_sources * targets.shape[1])))
+    step = max(1, min(n_sources, tile // targets.shape[1]))
     best = sources.new_empty(batch, n_sources)
     similarity = target_keys.new_empty(batch, n_sources)
-    room = target_keys.new_empty(items * step * columns.shape[2])  # one tile's scores, used again by the next tile
+    room = target_keys.new_empty(items * step * targets.shape[1])  # one tile's scores, used again by the next tile
     for i in range(0, batch, items):
         for j in range(0, n_sources, step):
             here = slice(i, i + items), slice(j, j + step)
             source_keys, size = _unit(_rows(keys[i : i + items], sources[here]))
             _refuse_non_finite(size)
-            shape = (*source_keys.shape[:2], columns.shape[2])
-            scores = torch.bmm(source_keys, columns[i : i + items], out=room[: math.prod(shape)].view(shape))
-            best[here], similarity[here] = _first_max(scores, blocked)
+            best[here], similarity[here] = search(source_keys, target_keys[i : i + items], room)
     return best.masked_fill_(best >= n_targets, 0), similarity
+
+
+def _search(source_keys: Tensor, target_keys: Tensor, room: Tensor) -> tuple[Tensor, Tensor]:
+    """Unit keys (B, S, D) and (B, T, D): the first best target of each source and its cosine. Scores go to `room`."""
+    shape = (*source_keys.shape[:2], target_keys.shape[1])
+    scores = torch.bmm(source_keys, target_keys.transpose(1, 2), out=room[: math.prod(shape)].view(shape))
+    return _first_max(scores)
 
 
 _BLOCK = 64
 
 
-def _first_max(scores: Tensor, blocked: bool) -> tuple[Tensor, Tensor]:
+def _first_max(scores: Tensor) -> tuple[Tensor, Tensor]:
     """The first position of each row's maximum, and the maximum: (..., T) -> (...), (...).
 
-    Blocked: find each block's maximum (which runs on vector instructions), then search the winning block alone.
-    It takes about half the time of one search for maximum and position together.
+    Long rows go in blocks: find each block's maximum (which runs on vector instructions), then search the winning
+    block alone. It takes about half the time of one search for maximum and position together.
     """
-    if not blocked:
+    if scores.shape[-1] < 4 * _BLOCK or scores.shape[-1] % _BLOCK:
         best = scores.argmax(-1)
         return best, scores.gather(-1, best[..., None])[..., 0]
     blocks = scores.view(-1, scores.shape[-1] // _BLOCK, _BLOCK)

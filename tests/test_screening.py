@@ -1,0 +1,140 @@
+"""Matching in two looks gives what one look in float32 gives. Runs anywhere; it is only fast with bfloat16 hardware."""
+
+import pytest
+import torch
+
+from vtm_lesson import merging, screening
+from vtm_lesson.partition import uniform
+
+
+def some(batch, n, dim, gamma, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    keys = torch.randn(batch, n, dim, generator=generator)
+    targets = uniform(n, gamma).expand(batch, -1)
+    return keys, targets, merging._others(targets, n)
+
+
+def cosines(keys, targets, sources):
+    """All of them, in float64."""
+    unit = torch.nn.functional.normalize(keys.double(), dim=-1, eps=1e-300)
+    rows = torch.arange(len(keys))[:, None]
+    return unit[rows, sources] @ unit[rows, targets].transpose(1, 2)
+
+
+def check(keys, targets, sources):
+    """Every source got a target within rounding of its best, and the cosine is right."""
+    best, similarity = screening.nearest_screened(keys, targets, sources)
+    reference = cosines(keys, targets, sources)
+    torch.testing.assert_close(similarity.double(), reference.amax(2), atol=2e-6, rtol=0)
+    torch.testing.assert_close(reference.gather(2, best[..., None])[..., 0], reference.amax(2), atol=2e-6, rtol=0)
+    return best
+
+
+@pytest.fixture
+def looks(monkeypatch):
+    """How many rows the second look left to a float32 product, tile by tile."""
+    seen = []
+    search = screening._search
+    monkeypatch.setattr(screening, "_search", lambda s, t, room: seen.append(s.shape[1]) or search(s, t, room))
+    return seen
+
+
+@pytest.mark.parametrize(("n", "dim", "gamma"), [(700, 40, 2), (1600, 33, 6), (1301, 64, 3.3)])
+def test_random_keys(n, dim, gamma, looks):
+    keys, targets, sources = some(2, n, dim, gamma)
+    best = check(keys, targets, sources)
+    assert torch.equal(best, cosines(keys, targets, sources).argmax(2))
+    assert sum(looks) < sources.numel() / 4  # screening did most of the work
+
+
+def test_several_tiles_and_items(monkeypatch):
+    keys, targets, sources = some(3, 800, 32, 2)
+    whole = screening.nearest_screened(keys, targets, sources)
+    monkeypatch.setitem(merging.TILE, "cpu", 50 * 400)
+    monkeypatch.setattr(screening, "TILE", 100)
+    tiled = screening.nearest_screened(keys, targets, sources)
+    assert torch.equal(whole[0], tiled[0])
+    torch.testing.assert_close(whole[1], tiled[1])
+
+
+def test_equal_targets_tie_to_the_first():
+    keys, targets, sources = some(1, 1000, 32, 2, seed=1)
+    for first in (3, 130, 201):  # copies in the same block of 64, and in others
+        for copy in (first + 1, first + 70, 499):
+            keys[0, targets[0, copy]] = keys[0, targets[0, first]]
+        keys[0, sources[0, first]] = keys[0, targets[0, first]] * 2
+    best, _ = screening.nearest_screened(keys, targets, sources)
+    # Targets 4, 73, 131, 200, 202, 271 and 499 copy earlier ones (499 copies 201, the last written).
+    assert best[0, [3, 130, 201]].tolist() == [3, 130, 201]
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.01, 0.1])
+def test_near_equal_keys_as_in_a_still_film(noise, looks):
+    generator = torch.Generator().manual_seed(2)
+    frame = torch.randn(40, 48, generator=generator)
+    keys = frame.repeat(40, 1)[None] + noise * torch.randn(1, 1600, 48, generator=generator)
+    targets = uniform(1600, 3).expand(1, -1)
+    check(keys, targets, merging._others(targets, 1600))
+    assert sum(looks) > 0  # too many candidates for some
+
+
+def test_keys_that_all_point_one_way_or_away(looks):
+    keys, targets, sources = some(1, 600, 32, 2, seed=3)
+    keys = keys.abs()
+    keys[0, sources[0, ::2]] *= -1  # half of the sources have negative cosines alone
+    check(keys, targets, sources)
+    assert max(looks) >= sources.shape[1] // 2
+
+
+def test_zero_keys_have_similarity_zero():
+    keys, targets, sources = some(1, 600, 32, 2, seed=4)
+    keys[0, sources[0, 7]] = 0
+    keys[0, targets[0, 5]] = 0
+    best, similarity = screening.nearest_screened(keys, targets, sources)
+    assert best[0, 7] == 0 and similarity[0, 7] == 0
+    check(keys, targets, sources)
+
+
+def test_the_bound_holds_for_the_worst_rounding():
+    """Numbers just between two bfloat16 ones, all rounded the same way: the error comes near the bound, not over it."""
+    low = 1 + 2**-8  # halfway between two bfloat16 numbers near 1, rounds down to 1
+    unit = torch.full((64,), low) / (low * 8)
+    exact, rough = float(unit @ unit), float((unit.bfloat16().float() * unit.bfloat16().float()).sum())
+    assert abs(exact - rough) <= 2**-8 + 2**-18
+    generator = torch.Generator().manual_seed(5)
+    a, b = torch.nn.functional.normalize(torch.randn(2, 2000, 64, generator=generator), dim=-1)
+    error = (a.bfloat16() @ b.bfloat16().T).double() - a.double() @ b.double().T
+    assert error.abs().max() <= 2**-8 + 2**-18 + 2**-9 * (a @ b.T).abs().max() + 1e-6
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64])
+def test_other_dtypes(dtype):
+    keys, targets, sources = some(1, 700, 40, 2, seed=6)
+    check(keys.to(dtype), targets, sources)
+    assert screening.nearest_screened(keys.to(dtype), targets, sources)[1].dtype == (
+        torch.float64 if dtype == torch.float64 else torch.float32
+    )
+
+
+def test_keys_that_are_no_numbers_are_refused(monkeypatch):
+    monkeypatch.setitem(merging.MATCHERS, "cpu", screening.nearest_screened)
+    keys, targets, _ = some(1, 700, 40, 2)
+    keys[0, 3, 0] = float("nan")
+    with pytest.raises(ValueError, match="NaN"):
+        merging.match(keys, targets)
+
+
+def test_match_gives_the_same_merge_with_it(monkeypatch):
+    monkeypatch.setitem(merging.MATCHERS, "cpu", screening.nearest_screened)
+    keys, targets, _ = some(2, 900, 48, 3, seed=7)
+    for n_merge in (None, 200):
+        merge, plain = merging.match(keys, targets, n_merge), merging.match_plain(keys, targets, n_merge)
+        assert torch.equal(merge.group, plain.group) and torch.equal(merge.keep, plain.keep)
+
+
+def test_compiled_it_goes_the_usual_way(monkeypatch):
+    monkeypatch.setitem(merging.MATCHERS, "cpu", screening.nearest_screened)
+    keys, targets, _ = some(1, 700, 40, 2)
+    torch._dynamo.reset()
+    merged = torch.compile(lambda k: merging.match(k, targets, 100)(k), fullgraph=True, backend="eager")(keys)
+    torch.testing.assert_close(merged, merging.match(keys, targets, 100)(keys))
