@@ -194,6 +194,16 @@ def test_cost_tells_the_slope():
     assert "square goes from 0.01 to 0.64 (slope 2.0)" in alt and "straight goes from 0.1 to 0.8 (slope 1.0)" in alt
 
 
+def test_trade_keeps_every_line_over_its_own_x():
+    fig = plots.trade({"a": ([3, 1], [0.5, 0.25]), "b": ([2], [1])}, "cost", "gain", title="T")
+    [a, b] = fig.axes[0].lines
+    assert a.get_xdata().tolist() == [1, 3] and a.get_ydata().tolist() == [0.25, 0.5]
+    assert b.get_xdata().tolist() == [2]
+    assert fig.alt == "T. gain against cost. a: 0.25 at 1, 0.5 at 3; b: 1 at 2."
+    with pytest.raises(ValueError, match="'a' has x of shape"):
+        plots.trade({"a": ([1, 2], [1])}, "cost", "gain")
+
+
 def test_numbers_are_written_for_reading():
     written = {0: "0", 11760: "11,760", 0.12345: "0.123", 15360.5: "15,400", 2.0: "2", 1e-6: "1.0e-06"}
     assert {value: plots.number(value) for value in written} == written

@@ -136,6 +136,28 @@ def curves(
 
 
 @looks
+def trade(
+    points: Mapping[str, tuple[Sequence[float], Sequence[float]]], xlabel: str, ylabel: str, title: str = ""
+) -> Figure:
+    """What is gained against what it costs: one line a name, each over its own x. points: name -> (x, y), (K,) each."""
+    fig, ax = _axes(title, xlabel, ylabel)
+    told = []
+    for i, (name, (x, y)) in enumerate(_some(points, "points").items()):
+        x, y = np.asarray(x, float), np.asarray(y, float)
+        if x.ndim != 1 or x.shape != y.shape or len(x) == 0 or not np.isfinite([x, y]).all():
+            raise ValueError(f"{name!r} has x of shape {x.shape} and y of shape {y.shape}; give finite (K,) and (K,).")
+        order = np.argsort(x, kind="stable")
+        look = {"color": COLOURS[i % len(COLOURS)], "marker": MARKERS[i % len(MARKERS)], "markeredgecolor": "white"}
+        ax.plot(x[order], y[order], markeredgewidth=0.6, label=name, **look)
+        pairs = ", ".join(f"{number(y[k])} at {number(x[k])}" for k in order)
+        told.append(f"{name}: {pairs}")
+    # Lines that end at one place leave no room for names there.
+    ax.legend(loc="lower right", frameon=False)
+    fig.alt = f"{_called(title)}{ylabel} against {xlabel}. " + "; ".join(told) + "."
+    return fig
+
+
+@looks
 def cost(
     tokens: Sequence[float],
     series: Mapping[str, object],

@@ -34,6 +34,7 @@ from .charts import (
     number,
     png,
     show,
+    trade,
 )
 from .merging import Merge, match, nearest
 from .partition import uniform
@@ -41,7 +42,7 @@ from .strips import Grid
 
 __all__ = [
     "attention", "bars", "bill", "cost", "curves", "frames", "groups", "ledger", "matching", "merge_patches",
-    "motion", "png", "preview", "saliency", "show", "targets",
+    "motion", "png", "preview", "saliency", "show", "targets", "trade",
 ]  # fmt: skip
 
 
