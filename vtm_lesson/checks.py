@@ -38,6 +38,7 @@ from .exercises_saliency import (
     saliency,
     without_camera,
 )
+from .exercises_speed import amdahl, peak_score_memory, roofline
 
 __all__ = [
     "Exercise",
@@ -65,4 +66,7 @@ __all__ = [
     "guided_attention",
     "gradient_of_saliency",
     "drawn_targets",
+    "amdahl",
+    "peak_score_memory",
+    "roofline",
 ]
