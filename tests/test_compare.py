@@ -2,7 +2,6 @@
 
 import json
 import math
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -280,7 +279,8 @@ def test_command_prints_a_table_and_names_its_files(finished, cache, tmp_path, c
     monkeypatch.setattr(compare, "Comparison", lambda study, folder, workers: study_in(folder, cache, study))
     assert main(["--quick", "--folder", str(tmp_path), "--evidence", "a", "--strategies", "motion,uniform"]) == 0
     printed = capsys.readouterr().out
-    report = json.loads((tmp_path / "compare.json").read_text())
+    report = compare.load(tmp_path / "compare.json")
+    assert any("motion" in line for line in json.loads((tmp_path / "compare.json").read_text())["table"])
     assert {r["strategy"] for r in report["rows"]} == {"none", "random", "oracle", "motion", "uniform"}
     assert str(tmp_path / "compare.json") in printed and (tmp_path / "compare.png").read_bytes()[:4] == b"\x89PNG"
     assert report["study"]["seeds"] == 2 and report["settings"]["motion"] and "--quick" in report["command"]
@@ -293,7 +293,6 @@ def test_command_prints_a_table_and_names_its_files(finished, cache, tmp_path, c
 
 def test_figure_says_its_numbers(finished):
     report = compare.make_report(finished, "command")
-    report = json.loads(json.dumps(report))
     fig = figure(report)
     mean = next(r for r in report["rows"] if r["evidence"] == "a" and r["strategy"] == "motion")
     assert f"motion {mean['accuracy']['all']['interval'][0]:.2f}" in fig.alt
@@ -308,4 +307,46 @@ def test_wrong_wishes_are_explained(capsys):
         Study(evidence="d")
 
 
-RESULTS = Path(__file__).parents[1] / "data" / "results" / "compare.json"
+# ------------------------------------------------------------------------------------------ the stored results
+
+
+@pytest.fixture(scope="module")
+def stored():
+    if not compare.STORED.exists():
+        pytest.skip("data/results/compare.json is not there: python -m vtm_lesson compare makes it, in about an hour")
+    return compare.load()
+
+
+def found(report, evidence, strategy, place="", gamma=6):
+    names = {"evidence": evidence, "strategy": strategy, "place": place, "gamma": gamma}
+    (row,) = [row for row in report["rows"] if all(row[name] == value for name, value in names.items())]
+    return row
+
+
+def mean(row, what, way):
+    return row[what][way]["interval"][0]
+
+
+def test_stored_study_is_whole(stored):
+    assert stored["command"].startswith("python -m vtm_lesson compare")
+    for evidence, place in (("a", ""), ("b", "before_attention"), ("c", "before_attention"), ("c", "after_attention")):
+        for name in ("random", "uniform", "centre", "boundary", "motion", "learnable", "oracle"):
+            assert found(stored, evidence, name, place)["seeds"] >= 5
+    assert len({len(trials) for trials in stored["trials"].values()}) == 1
+
+
+def test_stored_recall_is_what_the_lessons_say(stored):
+    chance = 1 / 6
+    learned, motion = found(stored, "a", "learnable"), found(stored, "a", "motion")
+    for way in films.WAYS:
+        assert mean(learned, "recall", way) > 3 * chance
+    assert mean(motion, "recall", "roaming") > 3 * chance and mean(motion, "recall", "handheld") < chance
+    centre, boundary = found(stored, "a", "centre"), found(stored, "a", "boundary")
+    assert mean(centre, "recall", "centred") > mean(boundary, "recall", "centred")
+
+
+@pytest.mark.parametrize("place", ["before_attention", "after_attention"])
+def test_stored_probe_shows_that_the_auxiliary_path_learns(stored, place):
+    for way in films.WAYS:
+        low, high = (mean(found(stored, "a", name), "accuracy", way) for name in ("random", "oracle"))
+        assert mean(found(stored, "a", "auxiliary", place), "accuracy", way) > (low + high) / 2

@@ -36,6 +36,7 @@ LOOK = {
     "centre": (ORANGE, "^"), "motion": (GREEN, "s"), "learnable": (VERMILLION, "o"), "auxiliary": (VERMILLION, "D"),
     "oracle": (BLUE, "*"),
 }  # fmt: skip
+STORED = Path(__file__).resolve().parent.parent / "data" / "results" / "compare.json"
 PLACE_WORDS = {"before_attention": "merging before the first attention", "after_attention": "the paper's order"}
 
 
@@ -139,17 +140,12 @@ def table(report: Mapping) -> str:
 
 @looks
 def figure(report: Mapping) -> Figure:
-    """Every seed as a dot, means with intervals: one panel for each kind of evidence, way by way."""
-    blocks = {key: rows for key, rows in _blocks(report["rows"]).items() if key[0] != "b"}
-    curves = {key: rows for key, rows in _blocks(report["rows"]).items() if key[0] == "b"}
-    panels = len(blocks) + len(curves)
-    fig = Figure(figsize=(8.2, 0.4 + 2.9 * panels), layout="constrained")
-    axes = np.atleast_1d(fig.subplots(panels, 1))
+    """Every seed as a dot, means with intervals: one panel for each kind of evidence and place, way by way."""
+    blocks = _blocks(report["rows"])
+    fig = Figure(figsize=(8.2, 2.9 * len(blocks)), layout="constrained")
     told = []
-    for ax, (key, rows) in zip(axes, blocks.items(), strict=False):
-        told.append(_dots(ax, key, rows))
-    for ax, (key, rows) in zip(axes[len(blocks) :], curves.items(), strict=True):
-        told.append(_plug(ax, key, rows, report))
+    for ax, (key, rows) in zip(np.atleast_1d(fig.subplots(len(blocks), 1)), blocks.items(), strict=True):
+        told.append(_plug(ax, key, rows, report) if key[0] == "b" else _dots(ax, key, rows))
     fig.alt = "Comparison of merging strategies by accuracy. " + " ".join(told)
     return fig
 
@@ -165,7 +161,7 @@ def _dots(ax, key: tuple[str, str], rows: Sequence[Mapping]) -> str:
             colour, mark = LOOK[row["strategy"]]
             mean, low, high = row["accuracy"][way]["interval"]
             seeds = row["accuracy"][way]["seeds"]
-            ax.scatter([x] * len(seeds), seeds, s=9, color=colour, alpha=0.35, linewidth=0)
+            ax.scatter([x] * len(seeds), seeds, s=10, color=colour, alpha=0.5, linewidth=0)
             ax.plot([x, x], [low, high], color=colour, linewidth=1.3)
             hollow = row["strategy"] == "auxiliary"
             label = _name(row) if k == 0 else None
@@ -188,19 +184,21 @@ def _dots(ax, key: tuple[str, str], rows: Sequence[Mapping]) -> str:
 def _plug(ax, key: tuple[str, str], rows: Sequence[Mapping], report: Mapping) -> str:
     title = f"(b) merging at inference only, {PLACE_WORDS[key[1]]}"
     whole = [row for row in report["rows"] if row["evidence"] == "c" and row["strategy"] == "none"]
-    told = []
-    for name in ORDER:
-        mine = sorted((row for row in rows if row["strategy"] == name), key=lambda row: row["gamma"])
-        if not mine:
-            continue
+    told, names = [], [name for name in ORDER if any(row["strategy"] == name for row in rows)]
+    gammas = sorted({row["gamma"] for row in rows})
+    for j, name in enumerate(names):
+        mine = {row["gamma"]: row for row in rows if row["strategy"] == name}
+        at = [gammas.index(gamma) + 0.055 * (j - (len(names) - 1) / 2) for gamma in mine]
+        mean, low, high = np.array([row["accuracy"]["all"]["interval"] for row in mine.values()]).T
         colour, mark = LOOK[name]
-        points = [(row["gamma"], *row["accuracy"]["all"]["interval"]) for row in (whole[:1] + mine)]
-        gamma, mean, low, high = np.array(points).T
-        ax.plot(gamma, mean, color=colour, marker=mark, label=name)
-        ax.fill_between(gamma, low, high, color=colour, alpha=0.12, linewidth=0)
-        told.append(f"{name} " + ", ".join(f"{m:.2f} at gamma {g:g}" for g, m in zip(gamma, mean, strict=True)))
+        ax.errorbar(at, mean, [mean - low, high - mean], color=colour, marker=mark, linewidth=1.2, label=name)
+        told.append(f"{name} " + ", ".join(f"{m:.2f} at gamma {g:g}" for g, m in zip(mine, mean, strict=True)))
+    for row in whole:
+        ax.axhline(row["accuracy"]["all"]["interval"][0], color=BLACK, linewidth=1, label="none")
+        told.append(f"none {row['accuracy']['all']['interval'][0]:.2f}")
     ax.axhline(1 / len(films.GESTURES), color=GREY, linewidth=1, linestyle=(0, (4, 3)))
-    ax.set_xlabel("gamma (1: no merging)")
+    ax.set_xticks(range(len(gammas)), [f"gamma {gamma:g}" for gamma in gammas])
+    ax.grid(axis="x", visible=False)
     ax.set_ylabel("accuracy")
     ax.set_title(title)
     ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False, fontsize=8)
@@ -211,26 +209,41 @@ def make_report(comparison: Comparison, command: str) -> dict:
     """Everything needed to repeat the study and to draw it again, as values that JSON can hold."""
     results = comparison.results
     tuned = [name for name in comparison.study.strategies if f"tune/{name}/0" in results]
+    machine = {"torch": torch.__version__, "python": platform.python_version(), "processor": platform.machine()}
     return {
         "command": command,
         "study": asdict(comparison.study),
         "version": __version__,
-        "machine": {"torch": torch.__version__, "python": platform.python_version(), "threads": torch.get_num_threads(),
-                    "processor": platform.processor() or platform.machine()},
+        "machine": machine | {"threads": torch.get_num_threads()},
         "settings": {name: comparison.chosen(name) for name in comparison.study.strategies},
         "trials": {name: [results[f"tune/{name}/{k}"] for k in range(len(TRIALS[name]))] for name in tuned},
-        "rows": summary(results),
         "costs": {key[5:]: record for key, record in results.items() if key.startswith("cost/")},
-        "results": results,
-    }  # fmt: skip
+        "results": {key: record for key, record in results.items() if key[:2] in ("a/", "b/", "c/")},
+        "rows": summary(results),
+    }
+
+
+def save(report: Mapping, path: Path) -> None:
+    """As JSON: one line a result. Rows are made of the results again on reading; the table is there for the eye."""
+    stored = {name: value for name, value in report.items() if name not in ("rows", "results")}
+    stored["table"] = table(report).splitlines()
+    lines = ",\n".join(f"  {json.dumps(key)}: {json.dumps(value)}" for key, value in report["results"].items())
+    text = json.dumps(stored, indent=1)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f'{text[:-2]},\n "results": {{\n{lines}\n }}\n}}\n')
+
+
+def load(path: str | Path = STORED) -> dict:
+    """A stored report, by default that of the full study in data/results, with its rows."""
+    report = json.loads(Path(path).read_text())
+    return report | {"rows": summary(report["results"])}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The command `python -m vtm_lesson compare`."""
     args = _arguments(argv)
     if args.report:
-        report = json.loads(Path(args.report).read_text())
-        return _show(report, Path(args.report).with_suffix(".png"))
+        return _show(load(args.report), Path(args.report).with_suffix(".png"))
     study = QUICK if args.quick else Study()
     given = {field.name: getattr(args, field.name, None) for field in fields(Study)}
     study = replace(study, **{name: value for name, value in given.items() if value is not None})
@@ -249,7 +262,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     command = "python -m vtm_lesson compare " + " ".join(sys.argv[1:] if argv is None else argv)
     report = make_report(comparison, command.strip())
     path = folder / "compare.json"
-    path.write_text(json.dumps(report, indent=1))
+    save(report, path)
     if args.quick:
         print("\nA quick look: few films and short training. Evidence (a) holds; (b) and (c) need the full study.\n")
     return _show(report, path.with_suffix(".png"), path)

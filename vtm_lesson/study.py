@@ -81,7 +81,7 @@ class Study:
 
 
 QUICK = Study(
-    train=450, valid=150, test=450, seeds=3, plug_gammas=(2, 6), places=("before_attention",), epochs=4, tune=False
+    train=400, valid=100, test=300, seeds=3, plug_gammas=(6,), places=("before_attention",), epochs=3, tune=False
 )
 # Settings to choose from, six trials for every strategy, chosen by (a) on validation films.
 TRIALS: dict[str, list[dict]] = {
