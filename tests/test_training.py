@@ -141,6 +141,23 @@ def test_fit_leaves_the_callers_chance_alone():
     assert torch.equal(torch.rand(3), expected)
 
 
+def test_every_path_has_its_own_loss():
+    """Outputs (B, 2, K) in training: the mean of two cross-entropies, not the cross-entropy of the mean."""
+    data, mine, theirs = toy(16), Pooled(), Pooled()
+
+    def two(model, batch):
+        logits = model(batch["tokens"])
+        return torch.stack([logits, 3 * logits], 1) if model.training else logits
+
+    fit(mine, data, None, Recipe(epochs=1, warmup=0), forward=two, **QUIET)
+    optimizer = torch.optim.AdamW(theirs.parameters(), lr=1e-3, weight_decay=0.01)
+    logits, labels = theirs(data.columns["tokens"].float()), data.columns["label"]
+    (sum(nn.functional.cross_entropy(k * logits, labels) for k in (1, 3)) / 2).backward()
+    optimizer.step()
+    for a, b in zip(mine.parameters(), theirs.parameters(), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-6)
+
+
 def test_values_and_bf16():
     data = Items(tokens=torch.randn(64, 6, 5), label=torch.zeros(64))
     data.columns["label"] = data.columns["tokens"].mean((1, 2)) * 4

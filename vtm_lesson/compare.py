@@ -198,6 +198,7 @@ def _plug(ax, key: tuple[str, str], rows: Sequence[Mapping], report: Mapping) ->
         told.append(f"none {row['accuracy']['all']['interval'][0]:.2f}")
     ax.axhline(1 / len(films.GESTURES), color=GREY, linewidth=1, linestyle=(0, (4, 3)))
     ax.set_xticks(range(len(gammas)), [f"gamma {gamma:g}" for gamma in gammas])
+    ax.set_xlim(-0.6, len(gammas) - 0.4)
     ax.grid(axis="x", visible=False)
     ax.set_ylabel("accuracy")
     ax.set_title(title)
