@@ -39,7 +39,7 @@ def looks(monkeypatch):
     return seen
 
 
-@pytest.mark.parametrize(("n", "dim", "gamma"), [(700, 40, 2), (1600, 33, 6), (1301, 64, 3.3)])
+@pytest.mark.parametrize(("n", "dim", "gamma"), [(1100, 40, 2), (3200, 33, 6), (1801, 64, 3.3)])
 def test_random_keys(n, dim, gamma, looks):
     keys, targets, sources = some(2, n, dim, gamma)
     best = check(keys, targets, sources)
@@ -48,9 +48,9 @@ def test_random_keys(n, dim, gamma, looks):
 
 
 def test_several_tiles_and_items(monkeypatch):
-    keys, targets, sources = some(3, 800, 32, 2)
+    keys, targets, sources = some(3, 1100, 32, 2)
     whole = screening.nearest_screened(keys, targets, sources)
-    monkeypatch.setitem(merging.TILE, "cpu", 50 * 400)
+    monkeypatch.setitem(merging.TILE, "cpu", 50 * 600)
     monkeypatch.setattr(screening, "TILE", 100)
     tiled = screening.nearest_screened(keys, targets, sources)
     assert torch.equal(whole[0], tiled[0])
@@ -58,7 +58,7 @@ def test_several_tiles_and_items(monkeypatch):
 
 
 def test_equal_targets_tie_to_the_first():
-    keys, targets, sources = some(1, 1000, 32, 2, seed=1)
+    keys, targets, sources = some(1, 1100, 32, 2, seed=1)
     for first in (3, 130, 201):  # copies in the same block of 64, and in others
         for copy in (first + 1, first + 70, 499):
             keys[0, targets[0, copy]] = keys[0, targets[0, first]]
@@ -72,14 +72,14 @@ def test_equal_targets_tie_to_the_first():
 def test_near_equal_keys_as_in_a_still_film(noise, looks):
     generator = torch.Generator().manual_seed(2)
     frame = torch.randn(40, 48, generator=generator)
-    keys = frame.repeat(40, 1)[None] + noise * torch.randn(1, 1600, 48, generator=generator)
-    targets = uniform(1600, 3).expand(1, -1)
-    check(keys, targets, merging._others(targets, 1600))
+    keys = frame.repeat(45, 1)[None] + noise * torch.randn(1, 1800, 48, generator=generator)
+    targets = uniform(1800, 3).expand(1, -1)
+    check(keys, targets, merging._others(targets, 1800))
     assert sum(looks) > 0  # too many candidates for some
 
 
 def test_keys_that_all_point_one_way_or_away(looks):
-    keys, targets, sources = some(1, 600, 32, 2, seed=3)
+    keys, targets, sources = some(1, 1100, 32, 2, seed=3)
     keys = keys.abs()
     keys[0, sources[0, ::2]] *= -1  # half of the sources have negative cosines alone
     check(keys, targets, sources)
@@ -87,7 +87,7 @@ def test_keys_that_all_point_one_way_or_away(looks):
 
 
 def test_zero_keys_have_similarity_zero():
-    keys, targets, sources = some(1, 600, 32, 2, seed=4)
+    keys, targets, sources = some(1, 1100, 32, 2, seed=4)
     keys[0, sources[0, 7]] = 0
     keys[0, targets[0, 5]] = 0
     best, similarity = screening.nearest_screened(keys, targets, sources)
@@ -109,7 +109,7 @@ def test_the_bound_holds_for_the_worst_rounding():
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64])
 def test_other_dtypes(dtype):
-    keys, targets, sources = some(1, 700, 40, 2, seed=6)
+    keys, targets, sources = some(1, 1100, 40, 2, seed=6)
     check(keys.to(dtype), targets, sources)
     assert screening.nearest_screened(keys.to(dtype), targets, sources)[1].dtype == (
         torch.float64 if dtype == torch.float64 else torch.float32
@@ -118,7 +118,7 @@ def test_other_dtypes(dtype):
 
 def test_keys_that_are_no_numbers_are_refused(monkeypatch):
     monkeypatch.setitem(merging.MATCHERS, "cpu", screening.nearest_screened)
-    keys, targets, _ = some(1, 700, 40, 2)
+    keys, targets, _ = some(1, 1100, 40, 2)
     keys[0, 3, 0] = float("nan")
     with pytest.raises(ValueError, match="NaN"):
         merging.match(keys, targets)
@@ -126,7 +126,7 @@ def test_keys_that_are_no_numbers_are_refused(monkeypatch):
 
 def test_match_gives_the_same_merge_with_it(monkeypatch):
     monkeypatch.setitem(merging.MATCHERS, "cpu", screening.nearest_screened)
-    keys, targets, _ = some(2, 900, 48, 3, seed=7)
+    keys, targets, _ = some(2, 1800, 48, 3, seed=7)
     for n_merge in (None, 200):
         merge, plain = merging.match(keys, targets, n_merge), merging.match_plain(keys, targets, n_merge)
         assert torch.equal(merge.group, plain.group) and torch.equal(merge.keep, plain.keep)
@@ -134,7 +134,7 @@ def test_match_gives_the_same_merge_with_it(monkeypatch):
 
 def test_compiled_it_goes_the_usual_way(monkeypatch):
     monkeypatch.setitem(merging.MATCHERS, "cpu", screening.nearest_screened)
-    keys, targets, _ = some(1, 700, 40, 2)
+    keys, targets, _ = some(1, 1100, 40, 2)
     torch._dynamo.reset()
     merged = torch.compile(lambda k: merging.match(k, targets, 100)(k), fullgraph=True, backend="eager")(keys)
     torch.testing.assert_close(merged, merging.match(keys, targets, 100)(keys))

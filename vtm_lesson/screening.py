@@ -31,7 +31,7 @@ def nearest_screened(keys: Tensor, targets: Tensor, sources: Tensor) -> tuple[Te
     Keys of float64, few targets and short keys go the usual way, and so does everything while compiling: how many
     candidates there are depends on the values.
     """
-    small = targets.shape[1] < 4 * BLOCK or keys.shape[2] < 32
+    small = targets.shape[1] < 8 * BLOCK or keys.shape[2] < 32
     if small or keys.dtype == torch.float64 or torch.compiler.is_compiling():
         return _nearest_tiled(keys, targets, sources)
     worth_it = True
