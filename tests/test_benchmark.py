@@ -104,7 +104,7 @@ def known_ceilings(monkeypatch):
 
 
 def test_rows_of_the_operator_table(known_ceilings):
-    result = benchmark.operator(shapes=((128, 8),), gammas=(2.0, 4.0), rounds=1, memory=False)
+    result = benchmark.operator(shapes=((128, 8),), gammas=(2.0, 4.0), rounds=1, memory=False, films=())
     first, second = result["rows"]
     assert (first["targets"], second["targets"]) == (64, 32)
     assert first["flops"] == 2 * 64 * 64 * 8
@@ -113,6 +113,12 @@ def test_rows_of_the_operator_table(known_ceilings):
     assert result["geometric_mean"] == pytest.approx(math.sqrt(ratios[0] * ratios[1]))
     assert result["worst"] == max(ratios)
     assert "geometric mean" in operator_table.text(result)
+
+
+def test_keys_of_a_film_are_its_patches():
+    keys = operator_table.film_keys(operator_table.FILMS[0], frames=2)
+    assert keys.shape == (1, 2 * 14 * 14, 768)
+    assert keys.mean(1).abs().max() < 1e-4
 
 
 # --- the network's table

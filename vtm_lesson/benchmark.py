@@ -30,7 +30,11 @@ __all__ = ["main", "network", "operator", "plan", "stored_scores"]
 
 # Each part: the function that measures, the one that writes its table, and the arguments of --quick.
 PARTS = {
-    "operator": (operator, operator_table.text, {"shapes": ((512, 128), (1536, 64)), "gammas": (6.0,), "huge": 0}),
+    "operator": (
+        operator,
+        operator_table.text,
+        {"shapes": ((512, 128), (1536, 64)), "gammas": (6.0,), "huge": 0, "films": ()},
+    ),
     "network": (
         network,
         network_table.text,
