@@ -52,8 +52,8 @@ class Work:
 def works(n: int = 2048, dim: int = 64, gamma: float = 6, many: int = 65_536) -> dict[str, Work]:
     """The steps of a block on n tokens of dim channels, one head, float32.
 
-    Intensities of layer norm and merging do not depend on the number of tokens. They run on `many`, so that more tokens
-    are moved than small caches hold; but results stay below 32 MiB, above which every call would get fresh pages from the
+    Intensities of layer norm and merging do not depend on the number of tokens. They run on `many`, so that more is
+    moved than small caches hold; but results stay below 32 MiB, above which every call would get fresh pages from the
     system, and pay for them.
     """
     few, lots = by_size(n, dim, gamma), by_size(many, dim, gamma)

@@ -74,7 +74,7 @@ def network(**options):
 
 
 film = torch.randn(1, 60, 8, 8, 256, generator=torch.Generator().manual_seed(1))  # an encoder's tokens, made up
-stored = network(gamma=1, attention="stored")  # the paper's kind of baseline: no merging, scores are stored
+stored = network(gamma=1, attention="stored")  # the baseline: no merging, scores are stored
 merging = network(gamma=6, attention="stored")  # naive VTM, R = |S|
 print(count(merging, 60, 8, 8))
 
@@ -98,8 +98,8 @@ print(count(merging, 60, 8, 8))
 STEPS = ("QKV", "attention", "merging", "linear", "rest")
 
 
-def profile(model, rounds=5):
-    """For each block: the milliseconds of every step, the median over the rounds."""
+def profile(model, rounds=8):
+    """For each block: the milliseconds of every step, in the fastest of the rounds."""
     marks, hooks = [], []
 
     def watch(register, block, step):  # `step` is what has just ended
@@ -125,7 +125,7 @@ def profile(model, rounds=5):
         found.append(table)
     for hook in hooks:
         hook.remove()
-    return [{s: median(t[i][s] for t in found[1:]) for s in STEPS} for i in range(len(model.blocks))]
+    return [{s: min(t[i][s] for t in found[1:]) for s in STEPS} for i in range(len(model.blocks))]
 
 
 def rows(table, name):
@@ -305,7 +305,7 @@ plots.show(plots.bars(memory, "MiB at the peak", title="Memory of one run, beyon
 # %% [markdown]
 # A surprise is in there. With fused attention merging saves *no* peak memory: the peak is in block 1, where the tokens, their
 # Q, K and V and attention's output exist before anything is merged. What merging saves is scores, and fused attention
-# has none. So a memory saving of 84% can only be against a network that stores its scores. (At the paper's size one matrix
+# has none. So 84% less memory, by merging after attention, points to a baseline that stores its scores. (At the paper's size one matrix
 # of block 3 takes 900 MiB, and there are two at the peak.)
 
 # %% [markdown]
@@ -650,7 +650,7 @@ plots.show(plots.bars(chosen, "times as fast", title="The same networks beside t
 # 4. **what is counted**: with the encoder, which is frozen and runs in any case, every ratio shrinks (Amdahl);
 # 5. **the machine**, its two ceilings, and how many videos run at once.
 #
-# Against which kind of attention the paper measured, it does not say. Our ratios cannot be laid beside 6.89 digit by digit either:
+# No code was published with the paper, so nobody can look up which kind of attention it measured against. Our ratios cannot be laid beside 6.89 digit by digit either:
 # ours is a quarter-size network on one core. The project's benchmark runs the paper's full size, and stores what it finds:
 # `python -m vtm_lesson bench --part network`. The next cell shows the stored figures, with machine and date.
 
@@ -797,14 +797,15 @@ else:  # in a process of its own: Triton looks at this variable once, when it is
 #    the user of the whole see?
 # 2. Somebody merges tokens in a network with fused attention, after block 1's attention, and is disappointed: peak memory is the
 #    same as before. What happened, and what would you suggest?
-# 3. A colleague makes the GELU use half as many FLOPs. How much faster will it be?
+# 3. A step makes 1 FLOP with each byte, on a machine whose ridge is at 5. A colleague halves its FLOPs; it moves the same bytes.
+#    How much faster does it get, at best?
 #
 # <details><summary>Answers</summary>
 #
 # 1. $12 / (9 + 0.5) = 1.26$ times as fast. The encoder is what is left.
 # 2. The peak is in block 1 before merging, and there are no stored scores to save. Go chunk by chunk, or merge before attention.
-# 3. Probably not at all. It stands left of the ridge: it waits for memory. It would have to move fewer bytes, by being
-#    done together with the linear layer before it, say.
+# 3. By the roofline, not at all. Left of the ridge memory sets the pace, at a fifth of the peak here. It would have to move fewer
+#    bytes: by being done together with the step before it, say, so that the numbers are already there.
 #
 # </details>
 #
