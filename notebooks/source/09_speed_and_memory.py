@@ -98,8 +98,8 @@ print(count(merging, 60, 8, 8))
 STEPS = ("QKV", "attention", "merging", "linear", "rest")
 
 
-def profile(model, rounds=8):
-    """For each block: the milliseconds of every step, in the fastest of the rounds."""
+def steps(model):
+    """One run: for each block, the milliseconds of every step."""
     marks, hooks = [], []
 
     def watch(register, block, step):  # `step` is what has just ended
@@ -113,19 +113,24 @@ def profile(model, rounds=8):
         watch(block.linear.register_forward_pre_hook, i, "merging")
         watch(block.linear.register_forward_hook, i, "linear")
         watch(block.register_forward_hook, i, "rest")
-    found = []
-    for _ in range(rounds + 1):
-        marks.clear()
-        with torch.inference_mode():
-            model(film)
-        table = [dict.fromkeys(STEPS, 0.0) for _ in model.blocks]
-        for (_, _, before), (block, step, now) in zip(marks, marks[1:], strict=False):
-            if step is not None:
-                table[block][step] += 1e3 * (now - before)
-        found.append(table)
+    with torch.inference_mode():
+        model(film)
     for hook in hooks:
         hook.remove()
-    return [{s: min(t[i][s] for t in found[1:]) for s in STEPS} for i in range(len(model.blocks))]
+    table = [dict.fromkeys(STEPS, 0.0) for _ in model.blocks]
+    for (_, _, before), (block, step, now) in zip(marks, marks[1:], strict=False):
+        if step is not None:
+            table[block][step] += 1e3 * (now - before)
+    return table
+
+
+def profile(*models, rounds=6):
+    """For each model and block, every step in its fastest round; models take turns, the first round is a warm-up."""
+    found = [[steps(model) for model in models] for _ in range(rounds + 1)][1:]
+    fastest = []
+    for m, model in enumerate(models):
+        fastest.append([{s: min(f[m][i][s] for f in found) for s in STEPS} for i in range(len(model.blocks))])
+    return fastest
 
 
 def rows(table, name):
@@ -133,7 +138,7 @@ def rows(table, name):
     return {f"{name}block {i}": row for i, row in enumerate(table, 1)}
 
 # %% tags=["nbval-ignore-output"]
-before = profile(stored)
+(before,) = profile(stored)
 plots.show(plots.bill(rows(before, ""), "milliseconds", title="Where the time goes without merging, scores stored"))
 
 # %% [markdown]
@@ -148,7 +153,7 @@ plots.show(plots.bill(rows(before, ""), "milliseconds", title="Where the time go
 # *My guess:*
 
 # %% tags=["nbval-ignore-output"]
-after = profile(merging)
+before, after = profile(stored, merging)
 plots.show(plots.bill(rows(before, "") | rows(after, "merging, "), "milliseconds",
                       title="Where the time goes, without merging and with it"))  # fmt: skip
 
