@@ -1,9 +1,10 @@
 """What merging costs and saves, side by side in one run: `python -m vtm_lesson bench`.
 
-Four parts, each with its JSON in `data/results/`:
+Five parts, each with its JSON in `data/results/`:
 
     operator   match and merge against a straightforward version that stores all scores, and the bare matrix product
     network    the paper's network without merging (attention that stores its scores, and fused) and with it
+    training   the same, forward and backward
     growth     how the cost of attention, matching and merging grows with the number of tokens
     planner    what `plan` predicts for each block against what is then measured
 
@@ -22,11 +23,13 @@ import torch
 
 from . import growth, measuring, network_table, operator_table, planner
 from .machine import cores
-from .network_table import BASELINE, FUSED, network
+from .network_table import network, training
 from .operator_table import operator, stored_scores
 from .planner import plan
 
-__all__ = ["main", "network", "operator", "plan", "stored_scores"]
+__all__ = ["main", "network", "operator", "plan", "stored_scores", "training"]
+
+SMALL = {"size": {"frames": 12, "grid": (8, 8), "dim": 256, "chunks": (3, 6, 12)}}
 
 # Each part: the function that measures, the one that writes its table, and the arguments of --quick.
 PARTS = {
@@ -35,15 +38,8 @@ PARTS = {
         operator_table.text,
         {"shapes": ((512, 128), (1536, 64)), "gammas": (6.0,), "huge": 0, "films": ()},
     ),
-    "network": (
-        network,
-        network_table.text,
-        {
-            "names": (BASELINE, FUSED, "naive, gamma 6, R = |S|", "learnable, gamma 6, R = |S|"),
-            "trained": (),
-            "size": {"frames": 12, "grid": (8, 8), "dim": 256, "chunks": (3, 6, 12)},
-        },
-    ),
+    "network": (network, network_table.text, {"names": network_table.TRAINED, **SMALL}),
+    "training": (training, network_table.text, {"names": network_table.TRAINED[1:], **SMALL}),
     "growth": (growth.growth, growth.text, {"sizes": (1024, 2048, 4096), "rounds": 1}),
     "planner": (planner.trials, planner.text, {"dim": 128, "chosen": planner.TRIALS[:2]}),
 }
@@ -77,7 +73,9 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--part", choices=(*PARTS, "all"), default="all", help="which part (default: all)")
     parser.add_argument("--quick", action="store_true", help="small sizes, for a look; stored only with --out")
-    parser.add_argument("--rounds", type=int, help="rounds of each measurement (default: 9 operator, 3 others)")
+    parser.add_argument(
+        "--rounds", type=int, help="rounds of each measurement (default: operator 9, training 2, else 3)"
+    )
     parser.add_argument("--threads", type=int, default=cores(), help="processor threads (default: all cores)")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32")
@@ -98,7 +96,7 @@ def _options(part: str, args: argparse.Namespace) -> dict:
         options |= {"device": args.device, "dtype": getattr(torch, args.dtype)}
         if args.rounds is not None:
             options["rounds"] = args.rounds
-    if part in ("operator", "network"):
+    if part in ("operator", "network", "training"):
         options["memory"] = not args.no_memory
     return options
 

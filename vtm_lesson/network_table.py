@@ -1,4 +1,4 @@
-"""The paper's network without merging and with it, side by side: part 2 of `python -m vtm_lesson bench`.
+"""The paper's network without merging and with it, side by side: parts 2 and 3 of `python -m vtm_lesson bench`.
 
 Ratios are given against two baselines: attention that stores its scores, the kind that the published figures are
 against, and fused attention, which is what one would use today. Rows without "stored scores" in their name use fused
@@ -71,8 +71,7 @@ def network_run(
 def network_memory(name: str, backward: bool, dtype: str, threads: int, **size) -> dict:
     """For a process of its own: how many bytes the process grows in one run, beyond model and tokens."""
     torch.set_num_threads(threads)
-    small = {"frames": 2, "grid": (2, 2), "dim": size["dim"], "chunks": (1, 2, 2)}
-    network_run(name, backward, dtype=getattr(torch, dtype), **small)[0]()  # libraries load on first use
+    network_run(name, backward, dtype=getattr(torch, dtype), **_small(size))[0]()  # libraries load on first use
     run, model, tokens = network_run(name, backward, dtype=getattr(torch, dtype), **size)
     return {"bytes": peak_resident(run)[0], "tokens": tokens.numel() * tokens.element_size()}
 
@@ -89,31 +88,20 @@ def network_flops(name: str, backward: bool, **size) -> int:
 
 def network(
     names: Sequence[str] = tuple(NETWORKS),
-    trained: Sequence[str] = TRAINED,
     rounds: int = 3,
     device: str = "cpu",
     dtype: torch.dtype = torch.float32,
     memory: bool = True,
     size: dict = PAPER,
+    backward: bool = False,
 ) -> dict:
-    """One video through the paper's network: forward for every row, forward + backward for those in `trained`."""
+    """One video through the paper's network, one row for each name: forward in eval mode, or forward and backward."""
     ceiling = measuring.ceilings(device, dtype)
-    rows = _rows(names, False, rounds, device, dtype, memory, size, ceiling)
-    if trained:
-        rows += _rows(trained, True, max(1, rounds - 1), device, dtype, memory, size, ceiling)
-    return {
-        "what": "one video through the paper's network; ratios against no merging, with stored scores and fused",
-        "dtype": str(dtype).removeprefix("torch."),
-        "size": size,
-        "ceilings": ceiling,
-        "rows": rows,
-    }
-
-
-def _rows(names, backward, rounds, device, dtype, memory, size, ceiling) -> list[dict]:
-    label = "forward + backward" if backward else "forward"
+    for name in names:  # libraries load on first use
+        network_run(name, backward, device, dtype, **_small(size))[0]()
     made = {name: network_run(name, backward, device, dtype, **size) for name in names}
-    times = interleaved({name: run for name, (run, _, _) in made.items()}, rounds, 1, device, label)
+    warmup = 0 if torch.device(device).type == "cpu" else 2
+    times = interleaved({name: run for name, (run, _, _) in made.items()}, rounds, warmup, device, "network")
     peaks = {name: _peak(name, made[name][0], backward, device, dtype, size) for name in names} if memory else {}
     rows = []
     for name, (_, model, tokens) in made.items():
@@ -121,7 +109,6 @@ def _rows(names, backward, rounds, device, dtype, memory, size, ceiling) -> list
         moved = sum(p.numel() * p.element_size() for p in (*model.parameters(), tokens))  # each read at least once
         row = {
             "name": name,
-            "pass": label,
             "flops": flops,
             "tokens": count(model, size["frames"], *size["grid"]).tokens,
             "seconds": spread(times[name]),
@@ -135,7 +122,23 @@ def _rows(names, backward, rounds, device, dtype, memory, size, ceiling) -> list
                 if memory:
                     row[f"memory_of_{key}"] = peaks[name] / peaks[against]
         rows.append(row)
-    return rows
+    return {
+        "what": "one video through the paper's network; ratios against no merging, with stored scores and fused",
+        "pass": "forward and backward" if backward else "forward",
+        "dtype": str(dtype).removeprefix("torch."),
+        "size": size,
+        "ceilings": ceiling,
+        "rows": rows,
+    }
+
+
+def training(names: Sequence[str] = TRAINED, rounds: int = 2, **options) -> dict:
+    """The same, forward and backward in training mode."""
+    return network(names, rounds, backward=True, **options)
+
+
+def _small(size: dict) -> dict:
+    return {"frames": 2, "grid": (2, 2), "dim": size["dim"], "chunks": (1, 2, 2)}
 
 
 def _peak(name: str, run: Callable[[], object], backward: bool, device: str, dtype: torch.dtype, size: dict) -> int:
@@ -148,11 +151,11 @@ def _peak(name: str, run: Callable[[], object], backward: bool, device: str, dty
 def text(result: dict) -> str:
     """The table for the terminal."""
     lines = [
-        f"{result['size']}, {result['dtype']}",
+        f"{result['pass']}, {result['size']}, {result['dtype']}",
         "MiB: how far the process grows; then speed and memory against no merging, with stored scores and with fused",
     ]
     for r in result["rows"]:
-        line = f"{r['pass']:18s} {r['name']:54s} {r['seconds']['median']:7.2f} s {r['flops'] / 1e9:7.1f} GFLOPs"
+        line = f"{r['name']:54s} {r['seconds']['median']:7.2f} s {r['flops'] / 1e9:7.1f} GFLOPs"
         line += f" {r['peak_bytes'] / MIB:6.0f} MiB" if "peak_bytes" in r else ""
         for key in ("stored", "fused"):
             if f"speedup_over_{key}" in r:

@@ -191,8 +191,8 @@ def _peak(version: str, run: Callable, n: int, dim: int, gamma: float, device: s
 def text(result: dict) -> str:
     """The table for the terminal."""
     lines = [
-        f"match + size-weighted merge, {result['dtype']}; bound: that of one product in this dtype (screening uses bfloat16)",
-        "ratios: median (quartiles) over rounds; MiB: ours, stored",
+        f"match + size-weighted merge, {result['dtype']}; ratios: median (quartiles) over rounds; MiB: ours, stored",
+        "bound: of a product in this dtype at the measured ceilings; screening in bfloat16 can be below it",
         "     N     C gamma   ours ms  stored ms product ms  bound ms   ours/stored       ours/product      MiB",
     ]
     for r in result["rows"] + result["films"]:
