@@ -19,6 +19,7 @@ from .exercises_basics import (
     tokens_in_film,
     tome_step,
 )
+from .exercises_comparison import mean_interval, told_apart
 from .exercises_networks import (
     above,
     checkerboard,
@@ -66,6 +67,8 @@ __all__ = [
     "guided_attention",
     "gradient_of_saliency",
     "drawn_targets",
+    "mean_interval",
+    "told_apart",
     "amdahl",
     "peak_score_memory",
     "roofline",
