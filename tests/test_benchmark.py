@@ -112,6 +112,8 @@ def test_rows_of_the_operator_table(known_ceilings):
     ratios = [row["ours_over_stored"]["median"] for row in result["rows"]]
     assert result["geometric_mean"] == pytest.approx(math.sqrt(ratios[0] * ratios[1]))
     assert result["worst"] == max(ratios)
+    assert 0.5 < first["bfloat16_keys"]["same_targets"] <= 1
+    assert 0 <= first["bfloat16_keys"]["cosine_lost"] < 2**-7
     assert "geometric mean" in operator_table.text(result)
 
 

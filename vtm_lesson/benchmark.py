@@ -36,7 +36,7 @@ PARTS = {
     "operator": (
         operator,
         operator_table.text,
-        {"shapes": ((512, 128), (1536, 64)), "gammas": (6.0,), "huge": 0, "films": ()},
+        {"shapes": ((1536, 256), (3840, 64)), "gammas": (6.0,), "huge": 0, "films": ()},
     ),
     "network": (network, network_table.text, {"names": network_table.TRAINED, **SMALL}),
     "training": (training, network_table.text, {"names": network_table.TRAINED[1:], **SMALL}),

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from . import measuring
 from .measuring import MIB, geometric_mean, interleaved, peak_process, peak_resident, ratio, spread
-from .merging import match
+from .merging import match, nearest
 from .partition import uniform
 
 # (tokens N, channels C): one chunk of block 1 of the paper's network; many small tokens; all tokens of the paper's
@@ -138,6 +138,7 @@ def operator(
             # Short runs get more rounds: they cost little, and their ratios scatter more.
             runs, turns = operator_runs(n, dim, gamma, device, dtype), rounds * (3 if n < LARGE else 1)
             rows.append(_row(runs, n, dim, gamma, turns, device, dtype, ceiling))
+            rows[-1]["bfloat16_keys"] = bfloat16_error(n, dim, gamma)
             if memory:
                 rows[-1]["bytes"] = {v: _peak(v, runs[v], n, dim, gamma, device, dtype) for v in ("ours", "stored")}
     for film in films:
@@ -160,6 +161,20 @@ def operator(
         found = peak_process("operator_table", "match_memory", threads=torch.get_num_threads(), **case)
         result["huge"] = {"tokens": huge, "channels": 64, "gamma": 6.0, **found}
     return result
+
+
+def bfloat16_error(n: int, dim: int, gamma: float) -> dict[str, float]:
+    """What keys rounded to bfloat16 change: the share of sources with the same target, and the mean cosine lost."""
+    keys, targets = torch.randn(1, n, dim, generator=torch.Generator().manual_seed(0)), uniform(n, gamma)
+    best, highest = nearest(keys, targets)
+    rounded, _ = nearest(keys.bfloat16(), targets)
+    unit = torch.nn.functional.normalize(keys[0], dim=-1)
+    is_source = torch.ones(n, dtype=torch.bool).index_fill(0, targets, False)
+    cosine = (unit[is_source] * unit[targets[rounded[0]]]).sum(1)
+    return {
+        "same_targets": (rounded == best).float().mean().item(),
+        "cosine_lost": (highest[0] - cosine).mean().item(),
+    }
 
 
 def _row(runs, n: int, dim: int, gamma: float, turns: int, device: str, dtype: torch.dtype, ceiling: dict) -> dict:
@@ -203,6 +218,11 @@ def text(result: dict) -> str:
         line += f"  {r['bytes']['ours'] / MIB:.1f}, {r['bytes']['stored'] / MIB:.1f}" if "bytes" in r else ""
         line += f"  {r['film']}" if "film" in r else ""
         lines.append(line)
+    same = [row["bfloat16_keys"]["same_targets"] for row in result["rows"]]
+    lost = max(row["bfloat16_keys"]["cosine_lost"] for row in result["rows"])
+    lines.append(
+        f"keys in bfloat16: {min(same):.1%} to {max(same):.1%} same targets, at most {lost:.1e} of cosine lost"
+    )
     lines.append(f"ours/stored: geometric mean {result['geometric_mean']:.2f}, worst {result['worst']:.2f}")
     if "huge" in result:
         h = result["huge"]
