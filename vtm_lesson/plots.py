@@ -184,7 +184,7 @@ def saliency(
     if not np.isfinite(score).all():
         raise ValueError("score holds NaN or infinite numbers; a heat map needs finite ones: look at what made them.")
     at = strips.pick_frames(len(film), pick)
-    fig, [ax] = strips.axes(film, at, [""], title, right=0.75)
+    fig, [ax] = strips.axes(film, at, [""], title, right=0.95)
     strips.paint(ax, strips.grey(film[at]))
     low, high = float(score.min()), float(np.quantile(score, 0.99))  # a few outliers would darken all the rest
     heat = strips.tiles(score[at][..., None], film)[..., 0]
