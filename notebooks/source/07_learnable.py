@@ -865,4 +865,4 @@ print("probe: more than half of the gap from random to oracle:   ", min(answers[
 #
 # </details>
 #
-# **Next:** [08 The comparison](08_comparison.ipynb): all five mergers, one budget, many seeds, error bars.
+# **Next:** [08 The comparison](08_the_comparison.ipynb): all five mergers, one budget, many seeds, error bars.
