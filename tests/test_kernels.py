@@ -119,6 +119,17 @@ def test_sampled_targets_compile_too():
     assert y.shape == (2, 30, 8)
 
 
+def test_compiled_keys_that_are_no_numbers_stay_in_their_row():
+    """Where values are not looked at beforehand, as on CUDA, a NaN must not make positions that do not exist."""
+    keys = torch.randn(1, 40, 4)
+    keys[0, 7] = float("nan")  # a source
+    torch._dynamo.reset()
+    merge = torch.compile(lambda k: merging.match(k, uniform(40, 4), 10)._bags, fullgraph=True, backend="eager")
+    order, offsets = merge(keys)
+    assert order.sort().values.tolist() == list(range(40))
+    assert offsets.shape == (30,) and (offsets.diff() > 0).all()
+
+
 def test_no_graph_recompiles_for_new_values():
     """Shapes are known from shapes: other keys, the same graph."""
     from torch._dynamo.testing import CompileCounter

@@ -231,6 +231,9 @@ def _nearest_tiled(
             source_keys, size = _unit(_rows(keys[i : i + items], sources[here]))
             _refuse_non_finite(size)
             best[here], similarity[here] = search(source_keys, target_keys[i : i + items], room)
+    if not _values_can_be_read(similarity):
+        # Nobody has refused a NaN here. Ranked last it spoils its own row; ranked nowhere it would spoil the counts.
+        similarity = similarity.nan_to_num(nan=-math.inf, posinf=math.inf, neginf=-math.inf)
     return best.masked_fill_(best >= n_targets, 0), similarity
 
 

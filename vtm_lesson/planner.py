@@ -121,6 +121,7 @@ def trials(dim: int = 1024, chunks: tuple[int, ...] = (6, 30, 60), chosen=TRIALS
     """Part 4 of the benchmark: for every block of every trial, what was predicted and what was then measured."""
     rows = []
     for name, options in tqdm(chosen, desc="planner", leave=False):
+        calibrate.cache_clear()  # just before: on a machine with other work, its speed an hour ago says little
         predicted = plan(dim=dim, chunks=chunks, **options).blocks
         measured = block_costs(dim=dim, chunks=chunks, **options)
         for i, (expected, (_, seconds, peak)) in enumerate(zip(predicted, measured, strict=True), 1):
