@@ -152,7 +152,7 @@ def trade(
         pairs = ", ".join(f"{number(y[k])} at {number(x[k])}" for k in order)
         told.append(f"{name}: {pairs}")
     # Lines that end at one place leave no room for names there.
-    ax.legend(loc="lower right", frameon=False)
+    ax.legend(loc="best", frameon=False)
     fig.alt = f"{_called(title)}{ylabel} against {xlabel}. " + "; ".join(told) + "."
     return fig
 
