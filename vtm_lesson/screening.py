@@ -80,21 +80,24 @@ def _candidates(source_keys: Tensor, target_keys: Tensor) -> tuple[Tensor, Tenso
     all targets costs less.
     """
     rough = torch.bmm(source_keys.bfloat16(), target_keys.bfloat16().transpose(1, 2))
-    blocks = rough.view(-1, BLOCK)
+    # Bit patterns of positive bfloat16 numbers are ordered as int16, for which there are faster instructions.
+    # Negative ones all lie below the positive ones, but among themselves the wrong way round: a row without a
+    # positive cosine gets a floor below zero, and is hard.
+    blocks = rough.view(torch.int16).view(-1, BLOCK)
     per_row = rough.shape[2] // BLOCK
-    # The best of each block. Bit patterns of positive bfloat16 numbers are ordered as int16, for which there are
-    # faster instructions. A row without a positive cosine gets a negative one here that need not be its best: then
-    # the floor is below zero, and the row is hard.
-    high = blocks.view(torch.int16).amax(1).view(torch.bfloat16).view(-1, per_row).float()
-    best = high.amax(1, keepdim=True)
+    high = blocks.amax(1).view(-1, per_row)
+    best = high.amax(1).view(torch.bfloat16).float()
     floor = best - 2 * (2**-8 + 2**-18 + 2**-9 * best) - 1e-5  # and a little for the sums in float32
+    hard = floor <= 0
+    floor = (floor.view(torch.int32) >> 16).short()[:, None]  # the upper half of a float32 is a bfloat16, rounded down
     near = high >= floor
-    hard = (floor[:, 0] <= 0) | (2 * near.sum(1) > per_row)
+    hard |= 2 * near.sum(1) > per_row
     near &= ~hard[:, None]
 
     block = near.flatten().nonzero()[:, 0]
-    which, column = (blocks.index_select(0, block) >= floor[block // per_row]).nonzero(as_tuple=True)
-    row, column = block[which] // per_row, block[which] % per_row * BLOCK + column
+    pair = (blocks.index_select(0, block) >= floor[block // per_row]).flatten().nonzero()[:, 0]
+    block = block[pair // BLOCK]
+    row, column = block // per_row, block % per_row * BLOCK + pair % BLOCK
     hard |= row.bincount(minlength=len(hard)) > rough.shape[2] // COST
     easy = ~hard[row]
     return row[easy], column[easy], hard
