@@ -83,7 +83,7 @@ class Merge:
         if weight is None:
             y = F.embedding_bag(order, rows, offsets, mode="mean")
         else:
-            share = weight.reshape(-1)[order]
+            share = weight.reshape(-1).index_select(0, order)
             y = F.embedding_bag(order, rows.to(weight.dtype), offsets, mode="sum", per_sample_weights=share)
         return y.to(x.dtype).view(x.shape[0], self.n_out, x.shape[-1])
 
@@ -127,7 +127,7 @@ class Merge:
                 f"weight has shape {tuple(weight.shape)}; this Merge needs {(batch, self.n_in)}, one number a token."
             )
         weight = weight.reshape(batch, self.n_in).to(torch.promote_types(dtype, torch.float32))
-        if _values_can_be_read(weight) and not bool((weight.isfinite() & (weight >= 0)).all()):
+        if _values_can_be_read(weight) and not _all_between(weight, 0, math.inf):
             raise ValueError("weight holds negative or non-finite numbers; weights are finite and zero or more.")
         total = weight.new_zeros(batch, self.n_out).scatter_add(1, self.group, weight).gather(1, self.group)
         plain = self.size().to(weight.dtype).reciprocal().gather(1, self.group)
@@ -335,8 +335,14 @@ def _values_can_be_read(x: Tensor) -> bool:
     return x.device.type == "cpu" and not torch.compiler.is_compiling()
 
 
+def _all_between(x: Tensor, low: float, below: float) -> bool:
+    """Whether low <= x < below everywhere, in one pass. A NaN is not between."""
+    smallest, largest = x.detach().aminmax()
+    return bool(smallest >= low) and bool(largest < below)
+
+
 def _refuse_non_finite(x: Tensor) -> None:
-    if _values_can_be_read(x) and not bool(x.isfinite().all()):
+    if _values_can_be_read(x) and not _all_between(x, torch.finfo(x.dtype).min, math.inf):
         raise ValueError("keys hold NaN or infinite numbers; matching needs finite keys: look at what made them.")
 
 
