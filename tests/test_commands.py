@@ -1,6 +1,7 @@
 """The commands of the README, and the environment they make."""
 
 import ast
+import contextlib
 import importlib.metadata
 import importlib.util
 import os
@@ -260,6 +261,10 @@ def test_lab_answers_on_the_loopback_address_with_its_token(tmp_path: Path):
             time.sleep(0.1)
         assert token, log.read_text()[-3000:]
         address = f"http://127.0.0.1:{port}/api/status"
+        for _ in range(300):  # the address is printed a moment before the server listens
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+                break
+            time.sleep(0.1)
         with pytest.raises(urllib.error.HTTPError, match="403"):
             urllib.request.urlopen(address, timeout=30)
         asked = urllib.request.Request(address, headers={"Authorization": f"token {token}"})
