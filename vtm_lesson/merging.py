@@ -268,10 +268,11 @@ def _first_max(scores: Tensor) -> tuple[Tensor, Tensor]:
 def _assign(n: int, targets: Tensor, sources: Tensor, best: Tensor, similarity: Tensor, n_merge: int) -> Merge:
     """Turn matches into a Merge: pick the n_merge most similar sources, then number the tokens that survive."""
     batch, n_sources = sources.shape
-    if n_merge < n_sources:
-        merged = _largest(similarity, n_merge)
-    else:
-        merged = torch.ones_like(sources, dtype=torch.bool)
+    if n_merge == n_sources:  # the targets survive, and no one else
+        group = targets.new_empty(batch, n).scatter_(1, sources, best)
+        number = torch.arange(targets.shape[1], device=targets.device).expand(batch, -1)
+        return Merge(group.scatter_(1, targets, number), targets.clone())
+    merged = _largest(similarity, n_merge)
     survives = torch.ones(batch, n, dtype=torch.bool, device=sources.device)
     survives.scatter_(1, sources, ~merged)
     number = survives.cumsum(1) - 1

@@ -87,7 +87,7 @@ def _candidates(source_keys: Tensor, target_keys: Tensor) -> tuple[Tensor, Tenso
     per_row = rough.shape[2] // BLOCK
     high = blocks.amax(1).view(-1, per_row)
     best = high.amax(1).view(torch.bfloat16).float()
-    floor = best - 2 * (2**-8 + 2**-18 + 2**-9 * best) - 1e-5  # and a little for the sums in float32
+    floor = best * (1 - 2**-8) - 2 * (2**-8 + 2**-18) - 1e-5  # twice the bound, and a little for sums in float32
     hard = floor <= 0
     floor = (floor.view(torch.int32) >> 16).short()[:, None]  # the upper half of a float32 is a bfloat16, rounded down
     near = high >= floor
@@ -98,9 +98,11 @@ def _candidates(source_keys: Tensor, target_keys: Tensor) -> tuple[Tensor, Tenso
     pair = (blocks.index_select(0, block) >= floor[block // per_row]).flatten().nonzero()[:, 0]
     block = block[pair // BLOCK]
     row, column = block // per_row, block % per_row * BLOCK + pair % BLOCK
-    hard |= row.bincount(minlength=len(hard)) > rough.shape[2] // COST
-    easy = ~hard[row]
-    return row[easy], column[easy], hard
+    many = row.bincount(minlength=len(hard)) > rough.shape[2] // COST
+    if many.any():
+        easy = ~many[row]
+        row, column = row[easy], column[easy]
+    return row, column, hard | many
 
 
 def _has_bfloat16() -> bool:
