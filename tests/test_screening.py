@@ -30,6 +30,11 @@ def check(keys, targets, sources):
     return best
 
 
+@pytest.fixture(autouse=True)
+def also_where_it_is_slower(monkeypatch):
+    monkeypatch.setattr(screening, "SMALL", 0)
+
+
 @pytest.fixture
 def looks(monkeypatch):
     """How many rows the second look left to a float32 product, tile by tile."""
@@ -95,16 +100,37 @@ def test_zero_keys_have_similarity_zero():
     check(keys, targets, sources)
 
 
-def test_the_bound_holds_for_the_worst_rounding():
-    """Numbers just between two bfloat16 ones, all rounded the same way: the error comes near the bound, not over it."""
-    low = 1 + 2**-8  # halfway between two bfloat16 numbers near 1, rounds down to 1
-    unit = torch.full((64,), low) / (low * 8)
-    exact, rough = float(unit @ unit), float((unit.bfloat16().float() * unit.bfloat16().float()).sum())
-    assert abs(exact - rough) <= 2**-8 + 2**-18
+def test_the_first_look_hides_no_best_target():
+    """Targets in clusters of four whose cosines differ by about what rounding to bfloat16 changes."""
     generator = torch.Generator().manual_seed(5)
-    a, b = torch.nn.functional.normalize(torch.randn(2, 2000, 64, generator=generator), dim=-1)
-    error = (a.bfloat16() @ b.bfloat16().T).double() - a.double() @ b.double().T
-    assert error.abs().max() <= 2**-8 + 2**-18 + 2**-9 * (a @ b.T).abs().max() + 1e-6
+    seen = 0
+    for spread in (0.02, 0.05, 0.1, 0.2):
+        directions = torch.randn(160, 8, generator=generator)
+        targets = directions.repeat_interleave(4, 0) + spread * torch.randn(640, 8, generator=generator)
+        sources = directions.repeat(20, 1) + 0.3 * torch.randn(3200, 8, generator=generator)
+        a, b = (torch.nn.functional.normalize(keys, dim=-1)[None] for keys in (sources, targets))
+        row, column, hard = screening._candidates(a, b)
+        best = (a[0].double() @ b[0].double().T).argmax(1)
+        found = torch.zeros(3200, dtype=torch.bool).index_fill(0, row[column == best[row]], True)
+        assert (found | hard).all()
+        seen += int((~hard).sum())
+    assert seen > 6000
+
+
+@pytest.mark.parametrize("scale", [1.0, 0.1])
+def test_the_bound_is_not_below_the_errors(scale):
+    """What the docstring of the module claims, on vectors whose numbers lie where rounding is worst."""
+    generator = torch.Generator().manual_seed(6)
+    numbers = 1 + (2 * torch.randint(0, 64, (2, 400, 32), generator=generator) + 1) * 2**-8  # halfway between two
+    signs = torch.where(torch.rand(numbers.shape, generator=generator) < 0.9, 1.0, -1.0)
+    a, b = numbers * signs / 8 * scale
+    d, e = (torch.linalg.vector_norm(x - x.bfloat16(), dim=1) for x in (a, b))
+    exact = a.double() @ b.double().T
+    error = ((a.bfloat16() @ b.bfloat16().T).double() - exact).abs()
+    length_a, length_b = a.norm(dim=1)[:, None], b.norm(dim=1)
+    bound = d[:, None] * length_b + length_a * e + d[:, None] * e
+    assert (error <= bound + 2**-8 * (exact.abs() + bound)).all()
+    assert error.max() > 2**-10 * exact.abs().max()  # and rounding did happen
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64])

@@ -298,9 +298,11 @@ def _largest(values: Tensor, k: int) -> Tensor:
 def _positions(mask: Tensor, count: int) -> Tensor:
     """Where each row of a (B, N) bool mask is true, (B, count), ascending; every row has `count` trues.
 
-    Like nonzero, but with a shape known beforehand: nonzero makes a GPU stop and count.
+    On a GPU nonzero would stop and count; this has a shape known beforehand.
     """
     batch, n = mask.shape
+    if _values_can_be_read(mask):
+        return mask.nonzero()[:, 1].view(batch, count)
     slot = torch.where(mask, mask.cumsum(1) - 1, count)  # the false ones all go to one spare slot at the end
     order = torch.arange(n, device=mask.device).expand(batch, n)
     return order.new_zeros(batch, count + 1).scatter_(1, slot, order)[:, :count]
@@ -369,10 +371,10 @@ def _checked_input(keys: Tensor, targets: Tensor, n_merge: int | None) -> tuple[
         raise ValueError(f"targets are on {targets.device}, keys on {keys.device}; put both on one device.")
     targets = targets.long()
     if _values_can_be_read(targets):
-        low, high = int(targets.min()), int(targets.max())
+        low, high = map(int, targets.aminmax())
         if low < 0 or high >= n:
             raise ValueError(f"targets lie between {low} and {high}; positions of {n} tokens are 0 to {n - 1}.")
-        if bool((targets.diff(dim=-1) <= 0).any()):
+        if count > 1 and int(targets.diff(dim=-1).amin()) <= 0:
             raise ValueError("targets must ascend without repeats; sort them, and take each position once.")
     if targets.dim() == 1:
         targets = targets.expand(batch, count)
