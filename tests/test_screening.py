@@ -117,6 +117,27 @@ def test_the_first_look_hides_no_best_target():
     assert seen > 6000
 
 
+def test_the_worst_that_rounding_can_do():
+    """All numbers of the best target round down, all of its rival's up: the first look sees the rival far ahead."""
+    sign = torch.tensor([1.0] * 9 + [-1.0] * 7)
+    source = torch.cat([torch.full((16,), 0.25), torch.zeros(1)])  # the last number only makes the length 1
+    half, little = 2**-8, 1e-5  # half the distance of two bfloat16 numbers above 1
+
+    def target(numbers):
+        return torch.cat([numbers, (1 - numbers.square().sum()).sqrt()[None]])
+
+    best = 0.125 * sign * (1 + half - sign * little)
+    best[0] += 0.125 * 2 * half  # one step more, so that it is the better one
+    rival = 0.125 * sign * (1 + half + sign * little)
+    others = -source + 0.01 * torch.randn(638, 17, generator=torch.Generator().manual_seed(7))
+    targets = torch.stack([*others[:100], target(best), target(rival), *others[100:]])
+    targets = torch.nn.functional.normalize(targets, dim=1)
+    exact, rough = targets @ source, (targets.bfloat16() @ source.bfloat16()).float()
+    assert exact.argmax() == 100 and rough.argmax() == 101
+    row, column, hard = screening._candidates(source[None, None], targets[None])
+    assert column.tolist() == [100, 101] and not hard.any()
+
+
 @pytest.mark.parametrize("scale", [1.0, 0.1])
 def test_the_bound_is_not_below_the_errors(scale):
     """What the docstring of the module claims, on vectors whose numbers lie where rounding is worst."""

@@ -5,8 +5,8 @@ tell near-equal targets apart, but its error has a bound. Whoever is further bel
 cannot be the best. Second look: those few that are left, in float32.
 
 The bound. Let rounding turn the unit vectors a and b into a + d and b + e. Their product is then off by at most
-|d| + |e| + |d||e| (Cauchy-Schwarz). These lengths are measured; they are about 1/600. Writing the product down as a
-bfloat16, which has 8 bits, changes it by at most 2^-8 of itself. Sums run in float32.
+|d| + |e| + |d||e| (Cauchy-Schwarz). These lengths are measured; they are about 1/600. Writing the best product down as
+a bfloat16, which has 8 bits, adds at most 2^-8 of it; and rounding keeps the order. Sums run in float32.
 
 Importing this module puts `nearest_screened` into `merging.MATCHERS` where the processor has the instructions;
 `import vtm_lesson` does so by itself. A source with many near-equal targets, a still background, say, gains nothing
@@ -84,7 +84,7 @@ def _candidates(source_keys: Tensor, target_keys: Tensor) -> tuple[Tensor, Tenso
     rough = torch.bmm(a, b.transpose(1, 2))
     d = torch.linalg.vector_norm(source_keys - a, dim=2).flatten()
     e = torch.linalg.vector_norm(target_keys - b, dim=2).amax()
-    bound = d + e + d * e + 1e-5  # a little for the sums in float32
+    bound = d + e + d * e + source_keys.shape[2] * 2**-23  # the last for the sums in float32
     # Bit patterns of positive bfloat16 numbers are ordered as int16, for which there are faster instructions.
     # Negative ones all lie below the positive ones, but among themselves the wrong way round: a row without a
     # positive cosine gets a floor below zero, and is hard.
@@ -92,7 +92,7 @@ def _candidates(source_keys: Tensor, target_keys: Tensor) -> tuple[Tensor, Tenso
     per_row = rough.shape[2] // BLOCK
     high = blocks.amax(1).view(-1, per_row)
     best = high.amax(1).view(torch.bfloat16).float()
-    floor = best * (1 - 2**-7) - 2 * bound  # both the best and the one in question were rounded
+    floor = best * (1 - 2**-8) - 2 * bound
     hard = floor <= 0
     floor = (floor.view(torch.int32) >> 16).short()[:, None]  # the upper half of a float32 is a bfloat16, rounded down
     near = high >= floor
