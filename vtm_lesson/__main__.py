@@ -8,6 +8,7 @@ import sys
 COMMANDS = {
     "bench": ("benchmark", "time and memory of the operator and the network, side by side (--quick: a look)"),
     "compare": ("compare", "strategies against each other: table, figure, JSON (--quick: less than 3 minutes)"),
+    "variants": ("variants", "gamma, R, chunks, averages and pooling of learnable VTM, trained on top of a study"),
 }
 
 

@@ -210,18 +210,23 @@ def make_report(comparison: Comparison, command: str) -> dict:
     """Everything needed to repeat the study and to draw it again, as values that JSON can hold."""
     results = comparison.results
     tuned = [name for name in comparison.study.strategies if f"tune/{name}/0" in results]
-    machine = {"torch": torch.__version__, "python": platform.python_version(), "processor": platform.machine()}
     return {
         "command": command,
         "study": asdict(comparison.study),
         "version": __version__,
-        "machine": machine | {"threads": torch.get_num_threads()},
+        "machine": machine(),
         "settings": {name: comparison.chosen(name) for name in comparison.study.strategies},
         "trials": {name: [results[f"tune/{name}/{k}"] for k in range(len(TRIALS[name]))] for name in tuned},
         "costs": {key[5:]: record for key, record in results.items() if key.startswith("cost/")},
         "results": {key: record for key, record in results.items() if key[:2] in ("a/", "b/", "c/")},
         "rows": summary(results),
     }
+
+
+def machine() -> dict:
+    """What made the results of this call."""
+    found = {"torch": torch.__version__, "python": platform.python_version(), "processor": platform.machine()}
+    return found | {"threads": torch.get_num_threads()}
 
 
 def save(report: Mapping, path: Path) -> None:

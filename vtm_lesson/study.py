@@ -241,16 +241,17 @@ class Comparison:
 
     def _trained(self, name: str, place: str, gamma: float, r: float, seed: int) -> dict:
         """(c): a network trained with merging, its best epoch chosen on validation films."""
-        s = self.study
         with torch.random.fork_rng([]):
             torch.manual_seed(seed)
             model = self._network(name, place, gamma, r)
+        return self._fitted(model, self._weights(name, place, gamma, r, seed), seed, name)
+
+    def _fitted(self, model: VideoClassifier, folder: Path, seed: int, title: str) -> dict:
+        """Train by the study's recipe, or take over what the folder holds; scores on test films."""
+        s = self.study
         recipe = Recipe(epochs=s.epochs, warmup=s.warmup, lr=s.lr, batch=s.batch, seed=seed)
-        folder = self._weights(name, place, gamma, r, seed)
-        title = f"{name}, seed {seed}"
-        train, valid = self.train, self.valid
-        run = fit(model, train, valid, recipe, folder=folder, forward=forward, device="cpu", label=title,
-                  progress=self.progress)  # fmt: skip
+        run = fit(model, self.train, self.valid, recipe, folder=folder, forward=forward, device="cpu",
+                  label=f"{title}, seed {seed}", progress=self.progress)  # fmt: skip
         curve = [[round(e["train_loss"], 4), round(e["valid_loss"], 4)] for e in run.history]
         return self._scored(model, self.test, seed) | {"best_epoch": run.best, "losses": curve}
 
