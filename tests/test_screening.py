@@ -56,7 +56,6 @@ def test_several_tiles_and_items(monkeypatch):
     keys, targets, sources = some(3, 1100, 32, 2)
     whole = screening.nearest_screened(keys, targets, sources)
     monkeypatch.setitem(merging.TILE, "cpu", 50 * 600)
-    monkeypatch.setattr(screening, "TILE", 100)
     tiled = screening.nearest_screened(keys, targets, sources)
     assert torch.equal(whole[0], tiled[0])
     torch.testing.assert_close(whole[1], tiled[1])

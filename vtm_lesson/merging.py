@@ -27,6 +27,9 @@ from torch import Tensor
 # while the largest of each row is looked for. A GPU wants larger pieces of work.
 TILE = {"cpu": 1 << 22, "cuda": 1 << 26}
 
+# Lengths of keys whose squares neither overflow nor vanish.
+SAFE = {torch.float32: (1e-12, 1e15), torch.float64: (1e-100, 1e100)}
+
 # Other ways to find the nearest target, by device type: `vtm_lesson.kernels` adds its fused CUDA one, and
 # `vtm_lesson.screening` a faster one for processors with bfloat16 arithmetic. Same results as `_nearest_tiled`.
 MATCHERS: dict[str, Callable[..., tuple[Tensor, Tensor]]] = {}
@@ -323,15 +326,20 @@ def _rows(x: Tensor, positions: Tensor) -> Tensor:
 
 
 def _unit(x: Tensor) -> tuple[Tensor, Tensor]:
-    """x, float32 or float64, scaled in place to length 1 along its last axis; and each row's largest absolute number.
+    """x, float32 or float64, scaled in place to length 1 along its last axis; and each row's length, about.
 
-    Dividing by the largest number first keeps squares from overflowing. Rows of zeros stay zeros.
+    Rows of zeros stay zeros. The second result is finite where the row is.
     """
-    tiny = torch.finfo(x.dtype).tiny
-    # A fiftieth of the time of vector_norm(ord=inf).
+    length = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
+    low, high = SAFE[x.dtype]
+    if _values_can_be_read(x) and _all_between(length, low, high):
+        return x.div_(length), length
+    # Squares of such numbers may overflow or vanish: scale each row by a power of two first, which rounds nothing, so
+    # that a row's result does not depend on its neighbours.
     size = torch.maximum(x.amax(-1, keepdim=True), x.amin(-1, keepdim=True).neg())
-    x.div_(size.clamp(min=tiny))
-    return x.div_(torch.linalg.vector_norm(x, dim=-1, keepdim=True).clamp_(min=tiny)), size
+    limit = int(math.log2(torch.finfo(x.dtype).max)) - 2
+    x.mul_(torch.ldexp(torch.ones_like(size), -torch.frexp(size).exponent.clamp(-limit, limit)))
+    return x.div_(torch.linalg.vector_norm(x, dim=-1, keepdim=True).clamp_(min=torch.finfo(x.dtype).tiny)), size
 
 
 def _values_can_be_read(x: Tensor) -> bool:

@@ -15,15 +15,19 @@ from a second look at each of them, and is multiplied with all targets in float3
 
 from __future__ import annotations
 
+import warnings
+
 import torch
 from torch import Tensor
 
 from .merging import MATCHERS, _nearest_tiled, _search
 
 BLOCK = 64  # targets whose best is found together
-COST = 64  # how many products in a matrix product cost as much as one on its own: about that, measured
-SMALL = 1 << 16  # numbers in the targets' keys below which one look is faster, measured
-TILE = 1 << 18  # numbers gathered at a time in the second look: 1 MiB, which stays in a core's own cache
+COST = 16  # how many products in a matrix product cost as much as one on its own: about that, measured
+SMALL = 1 << 15  # numbers in the targets' keys below which one look is faster, measured
+
+# Torch announces once that its sparse matrices may change; readers of a lesson need not know.
+warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta")
 
 
 def nearest_screened(keys: Tensor, targets: Tensor, sources: Tensor) -> tuple[Tensor, Tensor]:
@@ -55,12 +59,13 @@ def _screened(source_keys: Tensor, target_keys: Tensor, room: Tensor) -> tuple[T
     source, target = source_keys.flatten(0, 1), target_keys.flatten(0, 1)
     row, column, hard = _candidates(source_keys, target_keys)
 
-    cosine = torch.empty(len(row))
-    step = TILE // dim + 1
-    for i in range(0, len(row), step):
-        r, c = row[i : i + step], column[i : i + step]
-        a, b = source.index_select(0, r), target.index_select(0, r // n_sources * n_targets + c)
-        torch.sum(a.mul_(b), dim=1, out=cosine[i : i + step])
+    # As the places of a sparse matrix: each product is made where its two keys lie, and nothing is gathered.
+    first = row.bincount(minlength=rows).cumsum(0)
+    places = torch.sparse_csr_tensor(
+        torch.cat([first.new_zeros(1), first]), row // n_sources * n_targets + column, torch.zeros(len(row)),
+        size=(rows, batch * n_targets), check_invariants=False,
+    )  # fmt: skip
+    cosine = torch.sparse.sampled_addmm(places, source, target.T, beta=0).values()
     similarity = cosine.new_full((rows,), -torch.inf).scatter_reduce_(0, row, cosine, "amax")
     column = torch.where(cosine == similarity[row], column, n_targets)
     best = column.new_full((rows,), n_targets).scatter_reduce_(0, row, column, "amin")
@@ -82,8 +87,8 @@ def _candidates(source_keys: Tensor, target_keys: Tensor) -> tuple[Tensor, Tenso
     """
     a, b = source_keys.bfloat16(), target_keys.bfloat16()
     rough = torch.bmm(a, b.transpose(1, 2))
-    d = torch.linalg.vector_norm(source_keys - a, dim=2).flatten()
-    e = torch.linalg.vector_norm(target_keys - b, dim=2).amax()
+    d = torch.linalg.vector_norm(a.float().sub_(source_keys), dim=2).flatten()
+    e = torch.linalg.vector_norm(b.float().sub_(target_keys), dim=2).amax()
     bound = d + e + d * e + source_keys.shape[2] * 2**-23  # the last for the sums in float32
     # Bit patterns of positive bfloat16 numbers are ordered as int16, for which there are faster instructions.
     # Negative ones all lie below the positive ones, but among themselves the wrong way round: a row without a
@@ -96,7 +101,7 @@ def _candidates(source_keys: Tensor, target_keys: Tensor) -> tuple[Tensor, Tenso
     hard = floor <= 0
     floor = (floor.view(torch.int32) >> 16).short()[:, None]  # the upper half of a float32 is a bfloat16, rounded down
     near = high >= floor
-    hard |= 2 * near.sum(1) > per_row
+    hard |= 4 * near.sum(1) > 3 * per_row
     near &= ~hard[:, None]
 
     block = near.flatten().nonzero()[:, 0]
