@@ -108,7 +108,7 @@ def test_the_first_look_hides_no_best_target():
         targets = directions.repeat_interleave(4, 0) + spread * torch.randn(640, 8, generator=generator)
         sources = directions.repeat(20, 1) + 0.3 * torch.randn(3200, 8, generator=generator)
         a, b = (torch.nn.functional.normalize(keys, dim=-1)[None] for keys in (sources, targets))
-        row, column, hard = screening._candidates(a, b)
+        row, column, hard = screening._candidates(a, screening._rounded(b))
         best = (a[0].double() @ b[0].double().T).argmax(1)
         found = torch.zeros(3200, dtype=torch.bool).index_fill(0, row[column == best[row]], True)
         assert (found | hard).all()
@@ -133,7 +133,7 @@ def test_the_worst_that_rounding_can_do():
     targets = torch.nn.functional.normalize(targets, dim=1)
     exact, rough = targets @ source, (targets.bfloat16() @ source.bfloat16()).float()
     assert exact.argmax() == 100 and rough.argmax() == 101
-    row, column, hard = screening._candidates(source[None, None], targets[None])
+    row, column, hard = screening._candidates(source[None, None], screening._rounded(targets[None]))
     assert column.tolist() == [100, 101] and not hard.any()
 
 

@@ -227,6 +227,33 @@ def bars(
 
 
 @looks
+def differences(
+    table: Mapping[str, object], xlabel: str, title: str = "", points: Mapping[str, Sequence[float]] | None = None
+) -> Figure:
+    """One row a name: a difference with its interval beside a line at zero, and, if given, every single run.
+
+    table: name -> (mean, low, high). points: name -> the values behind it. Filled where the interval leaves out zero.
+    """
+    rows = {name: _triple(name, value) for name, value in _some(table, "table").items()}
+    fig, ax = _axes(title, xlabel, "", height=0.75 + 0.34 * len(rows))
+    ax.grid(axis="y", visible=False)
+    ax.axvline(0, color=BLACK, linewidth=1)
+    told = []
+    for i, (name, (mean, low, high)) in enumerate(rows.items()):
+        dots, apart = np.asarray((points or {}).get(name, ()), float), low > 0 or high < 0
+        ax.scatter(dots, np.full(len(dots), i), s=14, color=GREY, linewidth=0, zorder=2)
+        ax.plot([low, high], [i, i], color=BLUE, linewidth=1.6, zorder=3)
+        ax.scatter([mean], [i], s=46, color=BLUE if apart else "white", edgecolor=BLUE, linewidth=1.6, zorder=4)
+        words = "not told apart from zero" if not apart else "above zero" if mean > 0 else "below zero"
+        told.append(f"{name} {number(mean)} ({number(low)} to {number(high)}, {words})")
+    ax.set_yticks(range(len(rows)), list(rows))
+    ax.set_ylim(len(rows) - 0.5, -0.5)
+    ax.margins(x=0.08)
+    fig.alt = f"{_called(title)}{xlabel}: " + ", ".join(told) + "."
+    return fig
+
+
+@looks
 def bill(table: Mapping[str, Mapping[str, float]], xlabel: str, title: str = "") -> Figure:
     """What a sum is made of: one horizontal bar a name, cut into its parts.
 

@@ -88,7 +88,7 @@ def network_flops(name: str, backward: bool, **size) -> int:
 
 def network(
     names: Sequence[str] = tuple(NETWORKS),
-    rounds: int = 3,
+    rounds: int = 5,
     device: str = "cpu",
     dtype: torch.dtype = torch.float32,
     memory: bool = True,

@@ -29,6 +29,7 @@ from .charts import (
     bill,
     cost,
     curves,
+    differences,
     ledger,
     looks,
     number,
@@ -41,8 +42,8 @@ from .partition import uniform
 from .strips import Grid
 
 __all__ = [
-    "attention", "bars", "bill", "cost", "curves", "frames", "groups", "ledger", "matching", "merge_patches",
-    "motion", "png", "preview", "saliency", "show", "targets", "trade",
+    "attention", "bars", "bill", "cost", "curves", "differences", "frames", "groups", "ledger", "matching",
+    "merge_patches", "motion", "png", "preview", "saliency", "show", "targets", "trade",
 ]  # fmt: skip
 
 

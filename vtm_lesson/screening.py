@@ -39,25 +39,38 @@ def nearest_screened(keys: Tensor, targets: Tensor, sources: Tensor) -> tuple[Te
     small = targets.shape[1] < 8 * BLOCK or targets.shape[1] * keys.shape[2] < SMALL
     if small or keys.dtype == torch.float64 or torch.compiler.is_compiling():
         return _nearest_tiled(keys, targets, sources)
-    worth_it = True
+    worth_it, rounded_of, rounded = True, 0, None
 
     def search(source_keys: Tensor, target_keys: Tensor, room: Tensor) -> tuple[Tensor, Tensor]:
-        nonlocal worth_it
+        nonlocal worth_it, rounded_of, rounded
         if not worth_it:
             return _search(source_keys, target_keys, room)
-        best, similarity, hard = _screened(source_keys, target_keys, room)
+        if rounded is None or rounded_of != target_keys.data_ptr():  # once for all tiles of the same targets
+            rounded_of, rounded = target_keys.data_ptr(), _rounded(target_keys)
+        best, similarity, hard = _screened(source_keys, target_keys, rounded, room)
         worth_it = hard < 0.5
         return best, similarity
 
     return _nearest_tiled(keys, targets, sources, search)
 
 
-def _screened(source_keys: Tensor, target_keys: Tensor, room: Tensor) -> tuple[Tensor, Tensor, float]:
-    """As `merging._search`, for unit keys (B, S, D) and (B, T, D), T a multiple of 64; and the share of hard rows."""
+def _rounded(keys: Tensor) -> tuple[Tensor, Tensor]:
+    """Keys (B, K, D) in bfloat16, and how far rounding moved each of them, (B, K)."""
+    rounded = keys.bfloat16()
+    return rounded, torch.linalg.vector_norm(rounded.float().sub_(keys), dim=2)
+
+
+def _screened(
+    source_keys: Tensor, target_keys: Tensor, rounded: tuple[Tensor, Tensor], room: Tensor
+) -> tuple[Tensor, Tensor, float]:
+    """As `merging._search`, for unit keys (B, S, D) and (B, T, D), T a multiple of 64; and the share of hard rows.
+
+    rounded: `_rounded` of the target keys.
+    """
     batch, n_sources, dim = source_keys.shape
     n_targets, rows = target_keys.shape[1], batch * n_sources
     source, target = source_keys.flatten(0, 1), target_keys.flatten(0, 1)
-    row, column, hard = _candidates(source_keys, target_keys)
+    row, column, hard = _candidates(source_keys, rounded)
 
     # As the places of a sparse matrix: each product is made where its two keys lie, and nothing is gathered.
     first = row.bincount(minlength=rows).cumsum(0)
@@ -79,16 +92,15 @@ def _screened(source_keys: Tensor, target_keys: Tensor, room: Tensor) -> tuple[T
     return best, similarity, float(hard.float().mean())
 
 
-def _candidates(source_keys: Tensor, target_keys: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def _candidates(source_keys: Tensor, targets: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
     """The first look: pairs that may be best, as row (source, over all items) and column (target); and hard rows.
 
-    A row is hard, and has no pairs here, when so many targets are near its best that one float32 product of it with
-    all targets costs less.
+    targets: `_rounded` of the target keys. A row is hard, and has no pairs here, when so many targets are near its
+    best that one float32 product of it with all targets costs less.
     """
-    a, b = source_keys.bfloat16(), target_keys.bfloat16()
+    (a, d), (b, e) = _rounded(source_keys), targets
+    d, e = d.flatten(), e.amax()
     rough = torch.bmm(a, b.transpose(1, 2))
-    d = torch.linalg.vector_norm(a.float().sub_(source_keys), dim=2).flatten()
-    e = torch.linalg.vector_norm(b.float().sub_(target_keys), dim=2).amax()
     bound = d + e + d * e + source_keys.shape[2] * 2**-23  # the last for the sums in float32
     # Bit patterns of positive bfloat16 numbers are ordered as int16, for which there are faster instructions.
     # Negative ones all lie below the positive ones, but among themselves the wrong way round: a row without a
