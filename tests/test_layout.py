@@ -1,6 +1,7 @@
 """The README's picture of the package is true: every module is in it, and imports run one way."""
 
 import ast
+import importlib
 import re
 from pathlib import Path
 
@@ -46,3 +47,11 @@ def test_the_readme_shows_both_commands_and_its_links_lead_somewhere():
     assert "    make lab" in README and "    make test" in README
     for link in re.findall(r"\]\(([^)#]+)\)", README):
         assert link.startswith("http") or (ROOT / link).exists(), link
+
+
+def test_the_readmes_tables_are_those_of_the_stored_results(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "tools")
+    tables = importlib.import_module("readme_tables")
+    assert tables.fill(README) == README, "run python tools/readme_tables.py"
+    number = re.search(r"<!-- table network -->.*?x(\d\.\d\d)", README, flags=re.DOTALL)
+    assert tables.fill(README[: number.start(1)] + "9.99" + README[number.end(1) :]) == README
