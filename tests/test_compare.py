@@ -264,6 +264,12 @@ def row(name, values):
     return {"strategy": name, "accuracy": ways, "recall": ways, "seeds": len(values), "gamma": 6.0}
 
 
+def test_seeds_are_paired_whatever_their_order(finished):
+    backwards = dict(reversed(finished.results.items()))
+    for one, other in zip(summary(finished.results), summary(backwards), strict=True):
+        assert one["accuracy"] == other["accuracy"]
+
+
 def test_verdicts_go_by_paired_differences():
     seeds = [0.3, 0.5, 0.7, 0.4, 0.6]
     ahead, level = [s + 0.1 for s in seeds], [s + (-1) ** k * 0.05 for k, s in enumerate(seeds)]
@@ -328,9 +334,9 @@ def mean(row, what, way):
 
 
 def test_stored_study_has_five_seeds_of_what_the_lessons_conclude_from(stored):
-    """Training in the paper's order ("c", "after_attention") is not yet among it: lesson 08 concludes nothing there."""
     assert stored["command"].startswith("python -m vtm_lesson compare")
-    for evidence, place in (("a", ""), ("b", "before_attention"), ("c", "before_attention")):
+    places = ("before_attention", "after_attention")
+    for evidence, place in (("a", ""), *((kind, place) for kind in "bc" for place in places)):
         for name in ("random", "uniform", "centre", "boundary", "motion", "learnable", "oracle"):
             assert found(stored, evidence, name, place)["seeds"] >= 5
     assert len({len(trials) for trials in stored["trials"].values()}) == 1
@@ -346,8 +352,8 @@ def test_stored_recall_is_what_the_lessons_say(stored):
     assert mean(centre, "recall", "centred") > mean(boundary, "recall", "centred")
 
 
-def test_stored_probe_shows_that_the_auxiliary_path_learns(stored):
-    place = "before_attention"
+@pytest.mark.parametrize("place", ["before_attention", "after_attention"])
+def test_stored_probe_shows_that_the_auxiliary_path_learns(stored, place):
     for way in films.WAYS:
         low, high = (mean(found(stored, "a", name), "accuracy", way) for name in ("random", "oracle"))
         assert mean(found(stored, "a", "auxiliary", place), "accuracy", way) > (low + high) / 2

@@ -55,10 +55,8 @@ def interval(values: Sequence[float], level: float = 0.95) -> tuple[float, float
 def collect(results: Mapping[str, dict]) -> dict[tuple[str, ...], list[dict]]:
     """{(evidence, place, strategy, gamma, R): records, one a seed} from a study's results."""
     rows: dict[tuple[str, ...], list[dict]] = {}
-    for key, record in results.items():
+    for key, record in by_seed(results, "abc"):
         kind, *rest = key.split("/")
-        if kind not in "abc" or "accuracy" not in record:
-            continue
         if kind == "a":
             name, _, place = rest[0].partition(" ")
             rest = [place, name, *rest[1:]]
@@ -67,6 +65,12 @@ def collect(results: Mapping[str, dict]) -> dict[tuple[str, ...], list[dict]]:
         place, name, gamma, r, _ = rest
         rows.setdefault((kind, place, name, gamma[5:], r[1:]), []).append(record)
     return rows
+
+
+def by_seed(results: Mapping[str, dict], kinds: str) -> list[tuple[str, dict]]:
+    """The results whose key begins with one of `kinds`, in the order of their seeds, so that seeds can be paired."""
+    chosen = [(key, record) for key, record in results.items() if key.partition("/")[0] in tuple(kinds)]
+    return sorted(chosen, key=lambda item: int(item[0].rpartition("seed")[2]))
 
 
 def summary(results: Mapping[str, dict]) -> list[dict]:

@@ -20,7 +20,7 @@ from pathlib import Path
 import torch
 
 from . import films
-from .compare import PLACE_WORDS, interval, machine
+from .compare import PLACE_WORDS, by_seed, interval, machine
 from .model import VideoClassifier, count
 from .study import PLACES, TRIALS, Comparison, Study, network
 from .training import Items
@@ -105,10 +105,9 @@ def rows(results: Mapping[str, dict]) -> list[dict]:
     """One row for each place and variant: accuracy with its interval overall and in each way of filming, the difference
     to no merging seed by seed, and FLOPs of a forward pass, at inference and in training, as shares of no merging's."""
     found: dict[tuple[str, str], list[dict]] = {}
-    for key, record in results.items():
-        kind, place, name, _ = key.split("/")
-        if kind == "v":
-            found.setdefault((place, name), []).append(record)
+    for key, record in by_seed(results, "v"):
+        _, place, name, _ = key.split("/")
+        found.setdefault((place, name), []).append(record)
     whole = found.get((LATE, NONE), [])
     table = []
     for (place, name), records in found.items():

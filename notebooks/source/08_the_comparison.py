@@ -8,6 +8,7 @@
 # that makes it again is below)
 
 # %%
+import json
 import statistics
 
 from scipy.stats import t as student
@@ -402,7 +403,15 @@ for place in ("after_attention", "before_attention"):
     print(f"{place:18s} inference {row['flops']:.3f}, training {row['training_flops']:.3f} of a pass without merging")
 
 # %% tags=["nbval-ignore-output"]
-# TRAINING-CODE
+RESULTS = compare.STORED.parent
+inference, training = (json.loads((RESULTS / f"bench_{part}.json").read_text()) for part in ("network", "training"))
+print("the paper's size:", training["size"], "on", training["machine"]["processor"], training["machine"]["date"])
+for row in training["rows"]:
+    alone = next(other for other in inference["rows"] if other["name"] == row["name"])
+    print(
+        f"{row['name']:28s} inference {alone['seconds']['median']:5.2f} s {alone['peak_bytes'] / 2**20:5.0f} MiB"
+        f"   training step {row['seconds']['median']:5.2f} s {row['peak_bytes'] / 2**20:5.0f} MiB"
+    )
 
 # %% [markdown]
 # TRAINING-TEXT
