@@ -92,6 +92,17 @@ def test_keys_that_are_no_numbers_stay_in_range_and_come_last():
     assert similarity.argsort()[0, :2].sort().values.tolist() == [3, 5]
 
 
+def test_a_target_that_is_no_number_attracts_nobody():
+    keys, targets, sources = some(1, 400, 6, torch.float32, gamma=2, seed=7)
+    zeroed = keys.clone()
+    for place, value in ((3, float("nan")), (150, float("inf")), (151, -float("inf"))):
+        keys[0, targets[0, place]] = value
+        zeroed[0, targets[0, place]] = 0
+    best, similarity = kernels.nearest_fused(keys, targets, sources)
+    expected, cosine = kernels.nearest_fused(zeroed, targets, sources)
+    assert torch.equal(best, expected) and torch.equal(similarity, cosine)
+
+
 def test_each_item_has_its_own_targets_and_keys_need_not_be_contiguous():
     generator = torch.Generator().manual_seed(6)
     targets = torch.stack([torch.randperm(50, generator=generator)[:17].sort().values for _ in range(3)])

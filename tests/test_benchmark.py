@@ -197,16 +197,29 @@ def test_planned_seconds_follow_the_calibration():
     assert (block.tokens_in, block.tokens_out) == (16, 16)
 
 
-@pytest.mark.parametrize("attention", ["fused", "stored"])
-def test_planned_memory_within_a_quarter_of_what_is_used(attention):
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"chunks": (3, 6, 6), "gamma": 3},
+        {"chunks": (3, 6, 6), "gamma": 3, "attention": "stored"},
+        {"chunks": (3, 6, 6), "gamma": 3, "attention": "stored", "heads": 4},
+        {"chunks": (12, 12, 12), "gamma": 2},  # as many targets as screening begins with
+    ],
+)
+def test_planned_memory_within_a_quarter_of_what_is_used(options):
     """Memory of tensors does not depend on how busy a machine is; times do, and are compared in the benchmark."""
-    calibration = planner.calibrate(32, attention, 1)
-    options = {"chunks": (3, 6, 6), "gamma": 3, "attention": attention}
-    plan = benchmark.plan(6, (10, 10), 32, calibration=calibration, **options)
-    measured = planner.block_costs(6, (10, 10), 32, rounds=1, **options)
+    dim, frames = (64, 12) if "attention" not in options and options["gamma"] == 2 else (32, 6)
+    calibration = planner.calibrate(dim, options.get("attention", "fused"), 1)
+    plan = benchmark.plan(frames, (10, 10), dim, calibration=calibration, **options)
+    measured = planner.block_costs(frames, (10, 10), dim, rounds=1, **options)
     for predicted, (_, _, peak) in zip(plan.blocks, measured, strict=True):
         assert predicted.bytes == pytest.approx(peak, rel=0.25)
     assert "GFLOPs" in str(plan)
+
+
+def test_what_the_planner_does_not_know_it_refuses():
+    with pytest.raises(ValueError, match="merge after attention"):
+        benchmark.plan(6, (10, 10), 32, (3, 6, 6), merge_at="before_attention", calibration=FAST)
 
 
 def test_the_fit_finds_known_weights_and_never_negative_ones():
@@ -260,6 +273,8 @@ def test_chunk_by_chunk_needs_less_memory():
     [
         ({}, True, "eval"),
         ({"match_within": "video"}, False, "one pass"),
+        ({"pooling": "motion"}, False, "one pass"),
+        ({"average": "motion"}, False, "one pass"),
         ({"position": "sincos"}, False, "position"),
     ],
 )

@@ -1,5 +1,6 @@
 """The comparison: films as tokens, the retention probe, a study that survives interruption, its table and command."""
 
+import dataclasses
 import json
 import math
 
@@ -225,6 +226,8 @@ def test_an_interrupted_study_ends_the_same(finished, cache, tmp_path, monkeypat
         study_in(tmp_path, cache).run(progress=False)
     with open(tmp_path / "results.jsonl", "a") as file:
         file.write('{"key": "a/none/gam')  # the line that was being written
+    again = study_in(tmp_path, cache)  # goes on behind the cut-off line, and is stopped again
+    again._keep("a/none/gamma6/r1/seed0", again.results["a/none/gamma6/r1/seed0"])
     monkeypatch.setattr(Comparison, "_keep", keep)
     results = study_in(tmp_path, cache).run(progress=False)
     timed = ("seconds", "speed_ratio")
@@ -239,7 +242,31 @@ def test_a_folder_of_another_study_is_refused(finished, cache):
         study_in(finished.folder, cache, Study(**{**TINY.__dict__, "epochs": 2}))
 
 
-def test_settings_are_chosen_on_validation_films(finished, monkeypatch):
+class Hidden:
+    """Test films that nobody may look at."""
+
+    def __getattr__(self, name):
+        pytest.fail(f"test films were used: .{name}")
+
+    def __len__(self):
+        pytest.fail("test films were counted")
+
+    __getitem__ = __len__
+
+
+def test_no_choice_looks_at_test_films(finished, tmp_path, monkeypatch):
+    """Trials of settings, learning saliency, training and the choice of the best epoch: without test films."""
+    monkeypatch.setattr(finished, "study", dataclasses.replace(TINY, tune=True))
+    monkeypatch.setattr(finished, "folder", tmp_path)
+    monkeypatch.setattr(finished, "saliencies", {})
+    monkeypatch.setattr(finished, "test", Hidden())
+    monkeypatch.setattr(finished, "_scored", lambda model, items, seed: {} if items is finished.test else pytest.fail())
+    tuned = [work() for key, work in finished.jobs() if key.startswith("tune/")]
+    assert len(tuned) == 5 * 6 and all(0 <= trial["accuracy"] <= 1 for trial in tuned)
+    assert "losses" in finished._trained("learnable", "after_attention", 6, 1.0, 0)
+
+
+def test_the_best_trial_is_chosen(finished, monkeypatch):
     trials = {f"tune/motion/{k}": {"accuracy": [0, 0, 3, 1, 0, 0][k]} for k in range(6)}
     monkeypatch.setattr(finished, "results", trials)
     monkeypatch.setattr(finished, "study", Study(**{**TINY.__dict__, "tune": True}))
@@ -311,6 +338,11 @@ def test_wrong_wishes_are_explained(capsys):
         Study(strategies=("motion", "luck"))
     with pytest.raises(ValueError, match="evidence"):
         Study(evidence="d")
+    wishes = {"--strategies luck": "strategies", "--places top": "places", "--gamma 1": "gamma is", "--r 2": "r is",
+              "--train 5": "24 or more", "--report none.json": "none.json is not there"}  # fmt: skip
+    for wish, words in wishes.items():
+        assert main(wish.split()) == 2
+        assert words in capsys.readouterr().err
 
 
 # ------------------------------------------------------------------------------------------ the stored results

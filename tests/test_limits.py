@@ -28,8 +28,17 @@ def test_flops_of_the_works_are_those_that_torch_counts():
             works[name].run()
         assert counter.get_total_flops() == works[name].flops, name
     assert works["attention, fused"].flops == works["attention, scores stored"].flops
-    for work in works.values():
-        assert work.moved > 0 and isinstance(work.run(), object)
+
+
+def test_intensities_are_those_that_lesson_09_works_out_by_hand():
+    """N tokens of D channels, N much larger than D: D/6 for stored scores, N/4 fused, 1 for layer norm."""
+    n, dim = 2048, 8
+    works = limits.works(n=n, dim=dim, gamma=6, many=512)
+    intensity = {name: work.flops / work.moved for name, work in works.items()}
+    assert intensity["attention, scores stored"] == pytest.approx(dim / 6, rel=0.02)
+    assert intensity["attention, fused"] == pytest.approx(n / 4)
+    assert intensity["layer norm"] == 1
+    assert intensity["merging"] < 1 < intensity["Q, K, V"]
 
 
 def test_picture_says_what_it_shows():

@@ -340,6 +340,40 @@ def test_wrong_input_is_told_in_one_sentence(call, words):
     assert words in str(error.value) and "\n" not in str(error.value)
 
 
+def test_a_merge_used_for_inference_first_can_be_trained_through_later():
+    merge, x = match(KEYS, ODD), KEYS.clone().requires_grad_()
+    with torch.inference_mode():
+        merge(KEYS, weight=torch.ones(2, 6))
+    merge(x, weight=torch.ones(2, 6)).sum().backward()
+    assert x.grad is not None
+
+
+def test_the_default_dtype_of_torch_does_not_matter():
+    expected = match(KEYS, ODD)
+    torch.set_default_dtype(torch.float64)
+    try:
+        found = match(KEYS, ODD)
+        assert torch.equal(found.group, expected.group) and found.size().dtype == torch.float32
+        large = random(1, 1300, 64, seed=3, dtype=torch.float32)
+        assert nearest(large, uniform(1300, 2))[1].dtype == torch.float32
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
+def test_autocast_does_not_reach_the_reference():
+    keys, targets = random(1, 300, 32, seed=4, dtype=torch.float32), uniform(300, 3)
+    expected = match_plain(keys, targets, 50)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(match_plain(keys, targets, 50).group, expected.group)
+        assert torch.equal(match(keys, targets, 50).group, expected.group)
+
+
+def test_nearest_takes_one_row_of_targets_and_sources_for_all():
+    best, similarity = nearest(KEYS, ODD, torch.tensor([0, 2, 4]))
+    whole = nearest(KEYS, ODD.expand(2, -1))
+    assert torch.equal(best, whole[0]) and torch.equal(similarity, whole[1])
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
 def test_cuda_equals_cpu(dtype):

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from vtm_lesson import merging, screening
+from vtm_lesson import measuring, merging, screening
 from vtm_lesson.partition import uniform
 
 
@@ -108,7 +108,7 @@ def test_the_first_look_hides_no_best_target():
         targets = directions.repeat_interleave(4, 0) + spread * torch.randn(640, 8, generator=generator)
         sources = directions.repeat(20, 1) + 0.3 * torch.randn(3200, 8, generator=generator)
         a, b = (torch.nn.functional.normalize(keys, dim=-1)[None] for keys in (sources, targets))
-        row, column, hard = screening._candidates(a, screening._rounded(b))
+        row, column, hard = screening._candidates(a, screening._rounded(b), torch.empty(3200 * 640))
         best = (a[0].double() @ b[0].double().T).argmax(1)
         found = torch.zeros(3200, dtype=torch.bool).index_fill(0, row[column == best[row]], True)
         assert (found | hard).all()
@@ -133,7 +133,7 @@ def test_the_worst_that_rounding_can_do():
     targets = torch.nn.functional.normalize(targets, dim=1)
     exact, rough = targets @ source, (targets.bfloat16() @ source.bfloat16()).float()
     assert exact.argmax() == 100 and rough.argmax() == 101
-    row, column, hard = screening._candidates(source[None, None], screening._rounded(targets[None]))
+    row, column, hard = screening._candidates(source[None, None], screening._rounded(targets[None]), torch.empty(640))
     assert column.tolist() == [100, 101] and not hard.any()
 
 
@@ -184,3 +184,21 @@ def test_compiled_it_goes_the_usual_way(monkeypatch):
     torch._dynamo.reset()
     merged = torch.compile(lambda k: merging.match(k, targets, 100)(k), fullgraph=True, backend="eager")(keys)
     torch.testing.assert_close(merged, merging.match(keys, targets, 100)(keys))
+
+
+def test_near_equal_keys_take_no_more_memory_than_others():
+    """A still background: most targets are near-equal. Their pairs must not be listed one by one."""
+    keys, targets, sources = some(1, 6000, 64, 6)
+    still = keys.clone()
+    background = targets[0, :700]
+    still[0, background] = keys[0, 0] + 0.001 * keys[0, background]
+    peaks = [measuring.peak_tensors(lambda k=k: screening.nearest_screened(k, targets, sources)) for k in (keys, still)]
+    assert peaks[1] < 1.2 * peaks[0]
+    check(still, targets, sources)
+
+
+def test_hard_rows_of_every_item_are_found(looks):
+    keys, targets, sources = some(3, 1300, 32, 2, seed=8)
+    keys[1, targets[1]] = keys[1, :1] + 0.01 * keys[1, targets[1]]  # all of the second item's targets are near-equal
+    check(keys, targets, sources)
+    assert sum(looks) >= sources.shape[1] / 2

@@ -29,6 +29,7 @@ from .planner import plan
 
 __all__ = ["main", "network", "operator", "plan", "stored_scores", "training"]
 
+RESULTS = Path(__file__).resolve().parent.parent / "data" / "results"
 SMALL = {"size": {"frames": 12, "grid": (8, 8), "dim": 256, "chunks": (3, 6, 12)}}
 
 # Each part: the function that measures, the one that writes its table, and the arguments of --quick.
@@ -50,10 +51,11 @@ def main(argv: list[str] | None = None) -> int:
     args = _arguments(argv)
     torch.set_num_threads(args.threads)
     torch.set_flush_denormal(True)
-    out = args.out or (None if args.quick else Path(__file__).resolve().parent.parent / "data" / "results")
+    # Only whole results go where the lessons and the README find them.
+    out = args.out or (None if args.quick or args.no_memory else RESULTS)
     for part in PARTS if args.part == "all" else (args.part,):
-        if part == "planner" and args.device == "cuda":
-            print("planner: it predicts processors only so far, and is left out.")
+        if part == "planner" and (args.device == "cuda" or args.dtype != "float32"):
+            print("planner: it predicts processors and float32 only so far, and is left out.")
             continue
         measure, text, quick = PARTS[part]
         started = time.perf_counter()
@@ -61,7 +63,7 @@ def main(argv: list[str] | None = None) -> int:
         print(f"\n{text(result)}\n({time.perf_counter() - started:.0f} s)")
         if out is not None:
             name = "_".join(["bench", part] + [args.device] * (args.device != "cpu") + _unusual(args.dtype))
-            command = " ".join(["python -m vtm_lesson bench", *(sys.argv[2:] if argv is None else argv)])
+            command = " ".join(["python -m vtm_lesson bench", *(sys.argv[1:] if argv is None else argv)])
             record = {"command": command, "machine": measuring.environment(args.device), **result}
             print(f"written: {measuring.save(out / f'{name}.json', record)}")
     return 0
@@ -79,7 +81,7 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=cores(), help="processor threads (default: all cores)")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32")
-    parser.add_argument("--no-memory", action="store_true", help="times only, without a process for each memory figure")
+    parser.add_argument("--no-memory", action="store_true", help="times only; stored only with --out")
     parser.add_argument("--out", type=Path, help="folder of the JSON files (default: data/results)")
     args = parser.parse_args(argv)
     if args.device == "cuda" and not torch.cuda.is_available():

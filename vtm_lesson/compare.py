@@ -130,9 +130,9 @@ def table(report: Mapping) -> str:
             recall = " ".join(f"{row['recall'][way]['interval'][0]:.2f}" for way in films.WAYS)
             name = row["strategy"]
             lines.append(f"{name:12s}{row['gamma']:6g}{row['r']:7g}{row['tokens']:8d}{cells}   {recall}")
-        for gamma in sorted({row["gamma"] for row in rows if row["strategy"] not in CONTROLS}):
-            same = [row for row in rows if row["gamma"] == gamma]
-            lines += [f"  gamma {gamma:g}, {text}" for text in verdicts(same)]
+        for gamma, r in sorted({(row["gamma"], row["r"]) for row in rows if row["strategy"] not in CONTROLS}):
+            same = [row for row in rows if (row["gamma"], row["r"]) == (gamma, r)]
+            lines += [f"  gamma {gamma:g}, R/|S| {r:g}, {text}" for text in verdicts(same)]
     if report.get("costs"):
         lines.append("\ncost at inference against no merging with fused attention (time: this machine, batches of 16)")
         for key, cost in report["costs"].items():
@@ -156,7 +156,8 @@ def figure(report: Mapping) -> Figure:
 
 def _dots(ax, key: tuple[str, str], rows: Sequence[Mapping]) -> str:
     kind, place = key
-    rows = [row for row in rows if row["gamma"] in (rows[-1]["gamma"], 1)]
+    budget = rows[-1]["gamma"], rows[-1]["r"]  # one budget: the last
+    rows = [row for row in rows if (row["gamma"], row["r"]) == budget or row["strategy"] == "none"]
     title = "(a) retention probe" if kind == "a" else f"(c) trained with merging, {PLACE_WORDS[place]}"
     told = []
     for k, way in enumerate(("all", *films.WAYS)):
@@ -253,10 +254,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     """The command `python -m vtm_lesson compare`."""
     args = _arguments(argv)
     if args.report:
+        if not Path(args.report).exists():
+            print(f"{args.report} is not there; --report takes the JSON of an earlier comparison.", file=sys.stderr)
+            return 2
         return _show(load(args.report), Path(args.report).with_suffix(".png"))
-    study = QUICK if args.quick else Study()
     given = {field.name: getattr(args, field.name, None) for field in fields(Study)}
-    study = replace(study, **{name: value for name, value in given.items() if value is not None})
+    given = {name: value for name, value in given.items() if value is not None}
+    try:
+        study = replace(QUICK if args.quick else Study(), **given)
+    except ValueError as error:
+        print(error, file=sys.stderr)
+        return 2
     folder = Path(args.folder or ("runs/quick" if args.quick else "runs/compare"))
     if args.fresh:
         (folder / "results.jsonl").unlink(missing_ok=True)

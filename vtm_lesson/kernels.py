@@ -137,7 +137,10 @@ def nearest_kernel(
                 a = a.to(tl.float32) * s_scale[:, None]
                 b = b.to(tl.float32) * t_scale[None, :]
             scores = tl.dot(a.to(PRODUCT), b.to(PRODUCT), scores, input_precision="tf32x3")
-        scores = tl.where(t_here[None, :], scores * t_inverse[None, :], float("-inf"))
+        cosine = scores * t_inverse[None, :]
+        # Keys on a GPU are not looked at beforehand; a target that is NaN or infinite is like one of zeros.
+        scores = tl.where(cosine == cosine, cosine, 0.0)
+        scores = tl.where(t_here[None, :], scores, float("-inf"))
         top, place = tl.max(scores, axis=1, return_indices=True, return_indices_tie_break_left=True)
         # Strictly greater: of equal scores the first target stays.
         better = top > highest
@@ -148,12 +151,13 @@ def nearest_kernel(
     tl.store(best + out, winner.to(tl.int64), mask=s_here)
     # Dividing by the source's own length changes no ranking among targets, so it waits until here.
     cosine = highest * tl.load(inverse + s_row)
-    # Keys on a GPU are not looked at beforehand; one that is NaN or infinite is like nothing, and merges last.
+    # A source that is NaN or infinite merges last.
     tl.store(similarity + out, tl.where(cosine == cosine, cosine, float("-inf")), mask=s_here)
 
 
 # Tuning runs every configuration once for each new width of keys, before any CUDA graph is recorded.
-_search = triton.autotune(CONFIGS, key=["dim"])(nearest_kernel) if torch.cuda.is_available() else nearest_kernel
+TUNED = torch.cuda.is_available() and not INTERPRETED
+_search = triton.autotune(CONFIGS, key=["dim"])(nearest_kernel) if TUNED else nearest_kernel
 
 
 def nearest_fused(keys: Tensor, targets: Tensor, sources: Tensor) -> tuple[Tensor, Tensor]:
@@ -182,19 +186,19 @@ def _nearest(keys: Tensor, targets: Tensor, sources: Tensor) -> tuple[Tensor, Te
 
     scale = keys.new_empty(batch, n, dtype=torch.float32)
     inverse = torch.empty_like(scale)
-    lengths_kernel[(triton.cdiv(batch * n, 16),)](
-        keys, scale, inverse, batch * n, dim, RESCALE=rescale, BLOCK_N=16, BLOCK_D=128
-    )
-
     splits = _splits(batch, n_sources, n_targets, keys.device)
     split_size = triton.cdiv(n_targets, splits)
     best = sources.new_empty(batch, splits, n_sources)
     similarity = scale.new_empty(batch, splits, n_sources)
-    tiles = {} if torch.cuda.is_available() else CONFIGS[0].kwargs
-    _search[lambda meta: (triton.cdiv(n_sources, meta["BLOCK_S"]), splits, batch)](
-        keys, scale, inverse, targets, sources, best, similarity,
-        n, dim, n_targets, n_sources, targets.stride(0), split_size, PRODUCT=product, RESCALE=rescale, **tiles,
-    )  # fmt: skip
+    tiles = {} if TUNED else CONFIGS[0].kwargs
+    with torch.cuda.device_of(keys):  # Triton starts kernels on the current device, whatever its arguments are on
+        lengths_kernel[(triton.cdiv(batch * n, 16),)](
+            keys, scale, inverse, batch * n, dim, RESCALE=rescale, BLOCK_N=16, BLOCK_D=128
+        )
+        _search[lambda meta: (triton.cdiv(n_sources, meta["BLOCK_S"]), splits, batch)](
+            keys, scale, inverse, targets, sources, best, similarity,
+            n, dim, n_targets, n_sources, targets.stride(0), split_size, PRODUCT=product, RESCALE=rescale, **tiles,
+        )  # fmt: skip
     if splits == 1:
         return best[:, 0], similarity[:, 0]
     winner = similarity.argmax(1, keepdim=True)  # the first of equal ones, and splits lie in the targets' order

@@ -147,17 +147,23 @@ def peak_process(module: str, function: str, **arguments) -> dict:
 
 
 def ceilings(device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32) -> dict[str, float]:
-    """What the device reaches at best, measured: FLOP/s of a large matrix product, bytes/s of a large copy."""
+    """The most that the device was seen to reach: FLOP/s of matrix products of three sizes, bytes/s of a large copy.
+
+    Measured from below: on a machine whose speed changes, other work may later be a little faster.
+    """
     cuda = torch.device(device).type == "cuda"
-    size, elements = (8192, 1 << 28) if cuda else (2048, 1 << 25)
-    a = torch.randn(size, size, device=device).to(dtype)
-    out = torch.empty_like(a)
+    sizes, elements = ((4096, 8192, 16384), 1 << 28) if cuda else ((512, 1024, 2048), 1 << 25)
+    reached = []
+    for size in sizes:
+        a = torch.randn(size, size, device=device).to(dtype)
+        out = torch.empty_like(a)
+        times = interleaved({"": lambda a=a, out=out: torch.mm(a, a, out=out)}, 20, 2, device)[""]
+        reached.append(2 * size**3 / min(times))
     source = torch.ones(elements, device=device, dtype=dtype)
     target = torch.empty_like(source)
-    product = interleaved({"": lambda: torch.mm(a, a, out=out)}, 5, 2, device)[""]
-    copy = interleaved({"": lambda: target.copy_(source)}, 5, 2, device)[""]
+    copy = interleaved({"": lambda: target.copy_(source)}, 20, 2, device)[""]
     return {
-        "flops_per_second": 2 * size**3 / min(product),
+        "flops_per_second": max(reached),
         "bytes_per_second": 2 * source.numel() * source.element_size() / min(copy),
     }
 

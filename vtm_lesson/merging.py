@@ -98,10 +98,10 @@ class Merge:
         """
         batch = self.group.shape[0]
         if size is None:
-            size = torch.ones(batch, self.n_in, device=self.group.device)
+            size = torch.ones(batch, self.n_in, dtype=torch.float32, device=self.group.device)
         elif tuple(size.shape) != (batch, self.n_in):
             raise ValueError(f"size has shape {tuple(size.shape)}; this Merge needs (B, N) = {(batch, self.n_in)}.")
-        out = torch.zeros(batch, self.n_out, device=self.group.device)
+        out = torch.zeros(batch, self.n_out, dtype=torch.float32, device=self.group.device)
         return out.scatter_add(1, self.group, size.float())
 
     def unmerge(self, y: Tensor) -> Tensor:
@@ -146,7 +146,8 @@ class Merge:
         if torch.compiler.is_compiling():  # the compiler takes no hidden state, and removes repeated work itself
             return self._sorted()
         if "_kept" not in self.__dict__:
-            self.__dict__["_kept"] = self._sorted()
+            with torch.inference_mode(False):  # else a merge first used there could not be trained through later
+                self.__dict__["_kept"] = self._sorted()
         return self.__dict__["_kept"]
 
     def _sorted(self) -> tuple[Tensor, Tensor]:
@@ -175,7 +176,7 @@ def match(keys: Tensor, targets: Tensor, n_merge: int | None = None) -> Merge:
         _refuse_non_finite(keys)
         return Merge.identity(batch, n, keys.device)
     sources = _others(targets, n)
-    best, similarity = nearest(keys, targets, sources)
+    best, similarity = _nearest(keys, targets, sources)
     return _assign(n, targets, sources, best, similarity, n_merge)
 
 
@@ -186,7 +187,8 @@ def match_plain(keys: Tensor, targets: Tensor, n_merge: int | None = None) -> Me
     sources = _others(targets, keys.shape[1])
     _refuse_non_finite(keys)
     unit = _unit(keys.to(torch.promote_types(keys.dtype, torch.float32), copy=True))[0]
-    scores = _rows(unit, sources) @ _rows(unit, targets).transpose(1, 2)
+    with torch.autocast(keys.device.type, enabled=False):  # which would make the product in half precision
+        scores = _rows(unit, sources) @ _rows(unit, targets).transpose(1, 2)
     best = scores.argmax(dim=2)  # the first of equal maxima
     similarity = scores.gather(2, best[:, :, None])[:, :, 0]
     return _assign(keys.shape[1], targets, sources, best, similarity, n_merge)
@@ -196,14 +198,17 @@ def match_plain(keys: Tensor, targets: Tensor, n_merge: int | None = None) -> Me
 def nearest(keys: Tensor, targets: Tensor, sources: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """The match step alone: for every source, its most similar target and how similar it is.
 
-    keys (B, N, D); targets (T,) or (B, T); sources (B, S), by default all that are not targets, ascending.
+    keys (B, N, D); targets (T,) or (B, T); sources (S,) or (B, S), by default all that are not targets, ascending.
     Returns best (B, S) int64, the number of the target from 0 to T - 1, and similarity (B, S), the cosine, in
     float32 or better. Use it to merge above a threshold: count the similarities above it, and give that count to
     `match`.
     """
-    if sources is None:
-        targets, _ = _checked_input(keys, targets, None)
-        sources = _others(targets, keys.shape[1])
+    targets, _ = _checked_input(keys, targets, None)
+    sources = _others(targets, keys.shape[1]) if sources is None else sources.expand(len(keys), -1)
+    return _nearest(keys, targets, sources)
+
+
+def _nearest(keys: Tensor, targets: Tensor, sources: Tensor) -> tuple[Tensor, Tensor]:
     return MATCHERS.get(keys.device.type, _nearest_tiled)(keys, targets, sources)
 
 
@@ -221,6 +226,9 @@ def _nearest_tiled(
         targets = torch.cat([targets, targets[:, :1].expand(-1, -n_targets % _BLOCK)], dim=1)
     target_keys, size = _unit(_rows(keys, targets))
     _refuse_non_finite(size)
+    if not _values_can_be_read(size):
+        # Nobody has refused a NaN here. As a target it is like a key of zeros, or it would be everybody's best.
+        target_keys = torch.where(size.isfinite(), target_keys, 0)
 
     tile = TILE.get(keys.device.type, TILE["cpu"])
     items = max(1, min(batch, tile // max(1, n_sources * targets.shape[1])))
@@ -235,7 +243,7 @@ def _nearest_tiled(
             _refuse_non_finite(size)
             best[here], similarity[here] = search(source_keys, target_keys[i : i + items], room)
     if not _values_can_be_read(similarity):
-        # Nobody has refused a NaN here. Ranked last it spoils its own row; ranked nowhere it would spoil the counts.
+        # As a source, ranked last it spoils its own row; ranked nowhere it would spoil the counts.
         similarity = similarity.nan_to_num(nan=-math.inf, posinf=math.inf, neginf=-math.inf)
     return best.masked_fill_(best >= n_targets, 0), similarity
 

@@ -22,15 +22,16 @@ def n_targets(n: int, gamma: float) -> int:
     return max(1, math.ceil(n / gamma - 1e-9))
 
 
-def uniform(n: int, gamma: float, offset: int = 0) -> Tensor:
+def uniform(n: int, gamma: float, offset: int = 0, device: torch.device | str | None = None) -> Tensor:
     """Every gamma-th token, (T,) int64 (VTM eqs. 1-2; naive VTM).
 
     gamma need not be whole and need not divide n. `offset` moves all targets along, round the end. It matters on
     video: where the stride divides the tokens of a frame, offset 0 hits the same places of every frame (lesson 04).
-    ToMe's own targets, the odd positions of an even n, are `uniform(n, 2, offset=1)`.
+    ToMe's own targets, the odd positions of an even n, are `uniform(n, 2, offset=1)`. device: where the result
+    is made, so that it need not be copied there.
     """
     count = n_targets(n, gamma)
-    positions = (torch.arange(count, dtype=torch.float64) * gamma).floor().long().clamp_(max=n - 1)
+    positions = (torch.arange(count, dtype=torch.float64, device=device) * gamma).floor().long().clamp_(max=n - 1)
     return ((positions + offset) % n).sort().values
 
 
@@ -90,11 +91,11 @@ def top(score: Tensor, gamma: float) -> Tensor:
     return order[:, :count].sort(dim=1).values
 
 
-def _centre(height: int, width: int) -> Tensor:
+def _centre(height: int, width: int, device: torch.device | None = None) -> Tensor:
     """(H, W) bool: the H/2 x W/2 rectangle in the middle, at least one token high and wide."""
     rows, columns = max(1, round(height / 2)), max(1, round(width / 2))
     y, x = (height - rows) // 2, (width - columns) // 2
-    mask = torch.zeros(height, width, dtype=torch.bool)
+    mask = torch.zeros(height, width, dtype=torch.bool, device=device)
     mask[y : y + rows, x : x + columns] = True
     return mask
 

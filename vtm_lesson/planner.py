@@ -89,9 +89,15 @@ def plan(
 ) -> Plan:
     """Predict FLOPs, seconds and bytes of every block, for one video of `frames` x grid tokens of `dim` channels.
 
-    options: further arguments of `VideoClassifier`. Without a calibration the two small networks are run now, which
+    options: further arguments of `VideoClassifier`, in the paper's order: with merging before attention other things
+    fill the memory, and that is not predicted yet. Without a calibration the two small networks are run now, which
     takes a few seconds the first time.
     """
+    if options.get("merge_at", "after_attention") != "after_attention":
+        raise ValueError(
+            f"merge_at is {options['merge_at']!r}; plan predicts networks that merge after attention:"
+            " run the others with planner.block_costs."
+        )
     if calibration is None:
         calibration = calibrate(dim, options.get("attention", "fused"), torch.get_num_threads())
     options = {"chunks": chunks, "blocks": len(chunks), "gamma": gamma, "r": r, **options}
@@ -99,7 +105,7 @@ def plan(
     c, heads = calibration, options.get("heads", 1)
     blocks = []
     for block in ledger.blocks:
-        work, scores, values = _features(block, options.get("attention", "fused"))
+        work, scores, values = _features(block, options.get("attention", "fused"), heads)
         seconds = c.fixed + c.pace * work + c.toll * scores
         peak = max(c.copies * values + c.room * scores, _matching_bytes(block, heads))
         blocks.append(Prediction(block.tokens_in, block.tokens_out, block.total, seconds, peak))
@@ -186,9 +192,9 @@ def block_costs(
     return found
 
 
-def _features(block: BlockCount, attention: str) -> tuple[float, float, float]:
+def _features(block: BlockCount, attention: str, heads: int = 1) -> tuple[float, float, float]:
     """What costs are lines of: FLOPs, stored scores, numbers in the tokens of one block."""
-    scores = block.flops["attention"] / (4 * block.width_in) if attention == "stored" else 0
+    scores = heads * block.flops["attention"] / (4 * block.width_in) if attention == "stored" else 0
     return block.total, scores, block.tokens_in * block.width_in
 
 

@@ -1,4 +1,4 @@
-"""Matching in two looks on processors with bfloat16 arithmetic: the same result, in about half the time.
+"""Matching in two looks on processors with bfloat16 arithmetic: the same result, sooner.
 
 First look: all cosines in bfloat16, which such processors multiply twice as fast as float32. That is too coarse to
 tell near-equal targets apart, but its error has a bound. Whoever is further below the best than twice the bound
@@ -15,6 +15,7 @@ from a second look at each of them, and is multiplied with all targets in float3
 
 from __future__ import annotations
 
+import math
 import warnings
 
 import torch
@@ -70,12 +71,13 @@ def _screened(
     batch, n_sources, dim = source_keys.shape
     n_targets, rows = target_keys.shape[1], batch * n_sources
     source, target = source_keys.flatten(0, 1), target_keys.flatten(0, 1)
-    row, column, hard = _candidates(source_keys, rounded)
+    row, column, hard = _candidates(source_keys, rounded, room)
 
     # As the places of a sparse matrix: each product is made where its two keys lie, and nothing is gathered.
     first = row.bincount(minlength=rows).cumsum(0)
     places = torch.sparse_csr_tensor(
-        torch.cat([first.new_zeros(1), first]), row // n_sources * n_targets + column, torch.zeros(len(row)),
+        torch.cat([first.new_zeros(1), first]), row // n_sources * n_targets + column,
+        torch.zeros(len(row), dtype=torch.float32, device=row.device),
         size=(rows, batch * n_targets), check_invariants=False,
     )  # fmt: skip
     cosine = torch.sparse.sampled_addmm(places, source, target.T, beta=0).values()
@@ -92,15 +94,16 @@ def _screened(
     return best, similarity, float(hard.float().mean())
 
 
-def _candidates(source_keys: Tensor, targets: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+def _candidates(source_keys: Tensor, targets: tuple[Tensor, Tensor], room: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """The first look: pairs that may be best, as row (source, over all items) and column (target); and hard rows.
 
-    targets: `_rounded` of the target keys. A row is hard, and has no pairs here, when so many targets are near its
-    best that one float32 product of it with all targets costs less.
+    targets: `_rounded` of the target keys. room: for the cosines. A row is hard, and has no pairs here, when so many
+    targets are near its best that one float32 product of it with all targets costs less.
     """
     (a, d), (b, e) = _rounded(source_keys), targets
     d, e = d.flatten(), e.amax()
-    rough = torch.bmm(a, b.transpose(1, 2))
+    shape = (a.shape[0], a.shape[1], b.shape[1])
+    rough = torch.bmm(a, b.transpose(1, 2), out=room.view(torch.bfloat16)[: math.prod(shape)].view(shape))
     bound = d + e + d * e + source_keys.shape[2] * 2**-23  # the last for the sums in float32
     # Bit patterns of positive bfloat16 numbers are ordered as int16, for which there are faster instructions.
     # Negative ones all lie below the positive ones, but among themselves the wrong way round: a row without a
@@ -113,18 +116,19 @@ def _candidates(source_keys: Tensor, targets: tuple[Tensor, Tensor]) -> tuple[Te
     hard = floor <= 0
     floor = (floor.view(torch.int32) >> 16).short()[:, None]  # the upper half of a float32 is a bfloat16, rounded down
     near = high >= floor
-    hard |= 4 * near.sum(1) > 3 * per_row
+    hard |= near.sum(1) > max(3, per_row // 4)
     near &= ~hard[:, None]
 
     block = near.flatten().nonzero()[:, 0]
-    pair = (blocks.index_select(0, block) >= floor[block // per_row]).flatten().nonzero()[:, 0]
+    row = block // per_row
+    may_win = blocks.index_select(0, block) >= floor[row]
+    # Counted before they are listed: a list of millions of pairs would take more memory than the scores.
+    counts = row.new_zeros(len(hard)).index_add_(0, row, may_win.sum(1))
+    many = counts > rough.shape[2] // COST
+    may_win &= ~many[row][:, None]
+    pair = may_win.flatten().nonzero()[:, 0]
     block = block[pair // BLOCK]
-    row, column = block // per_row, block % per_row * BLOCK + pair % BLOCK
-    many = row.bincount(minlength=len(hard)) > rough.shape[2] // COST
-    if many.any():
-        easy = ~many[row]
-        row, column = row[easy], column[easy]
-    return row, column, hard | many
+    return block // per_row, block % per_row * BLOCK + pair % BLOCK, hard | many
 
 
 def _has_bfloat16() -> bool:

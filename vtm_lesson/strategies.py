@@ -58,6 +58,11 @@ class Context:
         return self.keys.shape[1]
 
     @property
+    def device(self) -> torch.device:
+        """Where the tokens are. Targets made there need no copy, for which a GPU would have to wait."""
+        return self.keys.device
+
+    @property
     def frame(self) -> Tensor:
         """(B, n) int64: the frame of each token, counted from the start of the video."""
         return self.position // (self.height * self.width)
@@ -86,7 +91,7 @@ class Context:
 
 
 def _uniform(c: Context) -> Tensor:
-    return P.uniform(c.n, c.gamma)
+    return P.uniform(c.n, c.gamma, device=c.device)
 
 
 def _random(c: Context) -> Tensor:
@@ -121,7 +126,7 @@ def _region(c: Context, focus: str = "centre", offset: int = 0) -> Tensor:
     if focus not in ("centre", "boundary"):
         raise ValueError(f'focus is {focus!r}; it is "centre" or "boundary".')
     count = P.n_targets(c.n, c.gamma)
-    centre = P._centre(c.height, c.width).to(c.position.device).flatten()
+    centre = P._centre(c.height, c.width, c.device).flatten()
     dense = centre[c.position % (c.height * c.width)] == (focus == "centre")
     n_dense = dense.sum(1, keepdim=True).double()
     n_sparse = c.n - n_dense

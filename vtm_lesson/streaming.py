@@ -32,7 +32,8 @@ def by_chunks(
     """
     if model.training:
         raise ValueError("chunk by chunk is for inference: call model.eval() before, or model(tokens) to train.")
-    if any(block.match_within == "video" or block.average == "motion" for block in model.blocks):
+    motion = "motion" in (model.pooling, *(block.average for block in model.blocks))
+    if motion or any(block.match_within == "video" for block in model.blocks):
         raise ValueError('chunk by chunk needs match_within="chunk" and no motion: run model(tokens) in one pass.')
     if model.position != "none":
         raise ValueError(f"chunk by chunk adds no positions; this network has position={model.position!r}: one pass.")

@@ -72,6 +72,11 @@ class Study:
             raise ValueError(f"strategies are {self.strategies}; choose among {', '.join(STRATEGIES)}.")
         if not set(self.evidence) <= set("abc") or not self.evidence:
             raise ValueError(f'evidence is {self.evidence!r}; it is one or more of the letters "a", "b", "c".')
+        if set(self.places) - set(PLACES) or not self.places:
+            raise ValueError(f"places are {self.places}; choose among {', '.join(PLACES)}.")
+        if not all(gamma > 1 for gamma in (*self.gamma, *self.plug_gammas)) or not all(0 < r <= 1 for r in self.r):
+            given = f"gamma is {self.gamma}, in evidence (b) {self.plug_gammas}, r is {self.r}"
+            raise ValueError(f"{given}; every gamma is more than 1, every r more than 0 and at most 1.")
         if self.seeds < 1 or min(self.train, self.valid, self.test) < 24:
             raise ValueError(f"{self}: seeds is 1 or more, and every set of films 24 or more.")
 
@@ -207,10 +212,8 @@ class Comparison:
         """(a): a linear reader on merged test films; saliency comes from the training films."""
         if name == "auxiliary":
             model = self._network("learnable", place, gamma, r)
-            weights = self._weights("learnable", place, gamma, r, seed) / "best.safetensors"
-            if not weights.exists():
-                self._trained("learnable", place, gamma, r, seed)
-            model.load_state_dict(load_file(weights))
+            self._trained("learnable", place, gamma, r, seed)  # or, once trained, what its folder holds
+            model.load_state_dict(load_file(self._weights("learnable", place, gamma, r, seed) / "best.safetensors"))
             strategy = from_block(model.blocks[0], self.chosen("learnable")["temperature"])
         else:
             strategy = self.strategy(name, seed)
@@ -246,10 +249,10 @@ class Comparison:
             model = self._network(name, place, gamma, r)
         return self._fitted(model, self._weights(name, place, gamma, r, seed), seed, name)
 
-    def _fitted(self, model: VideoClassifier, folder: Path, seed: int, title: str) -> dict:
+    def _fitted(self, model: VideoClassifier, folder: Path, seed: int, title: str, epochs: int | None = None) -> dict:
         """Train by the study's recipe, or take over what the folder holds; scores on test films."""
         s = self.study
-        recipe = Recipe(epochs=s.epochs, warmup=s.warmup, lr=s.lr, batch=s.batch, seed=seed)
+        recipe = Recipe(epochs=epochs or s.epochs, warmup=s.warmup, lr=s.lr, batch=s.batch, seed=seed)
         run = fit(model, self.train, self.valid, recipe, folder=folder, forward=forward, device="cpu",
                   label=f"{title}, seed {seed}", progress=self.progress)  # fmt: skip
         curve = [[round(e["train_loss"], 4), round(e["valid_loss"], 4)] for e in run.history]
@@ -316,7 +319,14 @@ class Comparison:
             raise ValueError(
                 f"{self.folder} holds a study with another {', '.join(changed)}; give another --folder or delete it."
             )
-        rows = [json.loads(line) for line in lines if line.endswith("}")]  # a line cut off in writing is done again
+        rows = []
+        for line in lines:
+            try:
+                rows.append(json.loads(line))
+            except json.JSONDecodeError:  # cut off in writing: taken out of the file, and done again
+                whole = [first, *(json.dumps(row) for row in rows)]
+                path.with_suffix(".new").write_text("\n".join(whole) + "\n")
+                path.with_suffix(".new").replace(path)
         return {row.pop("key"): row for row in rows}
 
     def _keep(self, key: str, record: dict) -> None:
