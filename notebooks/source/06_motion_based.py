@@ -13,6 +13,7 @@ import time
 import av
 import torch
 from av.codec.context import Flags2
+from scipy.stats import t as student
 
 from vtm_lesson import checks, films, plots, video
 from vtm_lesson.partition import region, sample, uniform
@@ -47,7 +48,8 @@ print(f"raw pixels {raw / 1e6:.1f} MB, file {path.stat().st_size / 1e6:.2f} MB: 
 #     old row   1 1 5 9 4 1 1 1
 #     new row   1 1 1 1 5 9 4 1
 #
-# It fits without any difference two places to the left. So it moved 2 to the right: motion vector +2. The encoder tries
+# It fits without any difference two places to the left, so what it shows moved 2 to the right. (The file stores the way *back*, from the block to
+# where it is copied from, as in "3 left" above. This course turns the sign round, so that a vector says where things went: here +2.) The encoder tries
 # such shifts for every block; that is the expensive part, and it is done once, when the film is made.
 
 # %% [markdown]
@@ -283,8 +285,9 @@ print("mean over the three ways:", {t: round(m, 2) for t, m in zip(temperatures,
 print("chosen temperature:", temperature)
 
 # %% [markdown]
-# Six values were tried, and the choice looks at all three ways together. Note what the temperature can do and what it cannot: it
-# makes roaming films better and handheld films *worse*. No temperature repairs a wrong idea of what matters.
+# Six values were tried, and the choice looks at all three ways together. The means lie close to each other, and the best may stand at the edge
+# of what was tried: do not read much into it. Note what the temperature can do and what it cannot: where motion points at the actor it
+# sharpens, and in handheld films it makes things *worse*. No temperature repairs a wrong idea of what matters.
 
 # %% [markdown] tags=["prediction"]
 # **Before you run it:** write down the recall of the actor on the test films for uniform, centre and motion targets, in
@@ -304,7 +307,7 @@ for way, batch in test.items():
     centre = torch.stack([region(*grid, 6, offset=s) for s in shift])
     for name, targets in (("uniform", plain), ("centre", centre), ("motion", motion_targets(motion, temperature))):
         found = recall(targets, actor)
-        mean, spread = found.mean().item(), 1.96 * found.std().item() / many**0.5
+        mean, spread = found.mean().item(), student.ppf(0.975, many - 1) * found.std().item() / many**0.5
         rows[f"{way}: {name}"] = (mean, mean - spread, mean + spread)
 plots.show(
     plots.bars(
@@ -399,7 +402,7 @@ for way in films.WAYS:
         actor = torch.from_numpy(film.actor).flatten()[None]
         found.append([recall(motion_targets(m, temperature), actor).item() for m in steady(film)])
     for name, column in zip(("as stored", "without camera"), torch.tensor(found).T, strict=True):
-        spread = 1.96 * column.std().item() / len(column) ** 0.5
+        spread = student.ppf(0.975, len(column) - 1) * column.std().item() / len(column) ** 0.5
         rows[f"{way}: {name}"] = (column.mean().item(), column.mean().item() - spread, column.mean().item() + spread)
 plots.show(
     plots.bars(

@@ -281,7 +281,7 @@ for C in (48, 1024):
 
 # %% [markdown]
 # For the gradient that is enough: it needs a direction, not a volume. (The package has an option, `guidance`, that multiplies $s$ in eq. 10.
-# We leave it at 1, the paper's.)
+# In this lesson it stays at 1, the paper's. The study of lesson 08 takes 7, which undoes the division by $\sqrt{48}$.)
 #
 # For *sampling* it is a problem. One film of the kind that we are going to use has 768 tokens, of which 50 or so show the actor.
 # Suppose that saliency were perfect, 1 on the actor and -1 elsewhere. With a **temperature** $\tau$, $p = \mathrm{softmax}(\tau s)$:
@@ -632,7 +632,7 @@ for name in ("none", "random", "oracle"):
 #
 # - `aux="add"`: added in every block. The main path goes on with the sum. At test time the sum lacks one part.
 # - `aux="heads"`: each path goes on by itself, up to the head that both share, and the two *logits* are averaged. At test time the main path's
-#   logits alone count.
+#   logits alone count. (The study of lesson 08 goes one step further: with "heads" each path gets a loss of its own, and the two are averaged.)
 #
 # And a control: the same network with random targets. Each of the three trains for 3 epochs, in about 10 to 20 seconds.
 
