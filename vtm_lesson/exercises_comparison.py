@@ -103,7 +103,8 @@ told_apart = Exercise(
     hints=(
         "Both strategies saw the same seeds: same films, same start. What differs, seed by seed?",
         "Take the differences first, then the interval of their mean. Where does zero lie?",
-        'The interval above zero altogether: "first". Below zero: "second". Zero inside or at its edge: "not told apart".',
+        'The interval above zero altogether: "first". Below zero: "second". Zero inside or at its edge: "not told'
+        ' apart".',
     ),
     mistakes=(
         ("You compare the means only; one lucky seed can decide them.", _better_mean),

@@ -116,16 +116,18 @@ def _candidates(source_keys: Tensor, targets: tuple[Tensor, Tensor], room: Tenso
     hard = floor <= 0
     floor = (floor.view(torch.int32) >> 16).short()[:, None]  # the upper half of a float32 is a bfloat16, rounded down
     near = high >= floor
-    hard |= near.sum(1) > max(3, per_row // 4)
+    hard |= 2 * near.sum(1) > per_row
     near &= ~hard[:, None]
 
     block = near.flatten().nonzero()[:, 0]
-    row = block // per_row
-    may_win = blocks.index_select(0, block) >= floor[row]
-    # Counted before they are listed: a list of millions of pairs would take more memory than the scores.
-    counts = row.new_zeros(len(hard)).index_add_(0, row, may_win.sum(1))
-    many = counts > rough.shape[2] // COST
-    may_win &= ~many[row][:, None]
+    may_win = blocks.index_select(0, block) >= floor[block // per_row]
+    many = torch.zeros_like(hard)
+    if may_win.count_nonzero() > 4 * len(hard):
+        # Counted before they are listed: a list of millions of pairs would take more memory than the scores.
+        in_block = may_win.view(torch.uint8).sum(1, dtype=torch.uint8)  # at most 64; a wider type would be made of all
+        counts = block.new_zeros(len(hard)).index_add_(0, block // per_row, in_block.long())
+        many = counts > rough.shape[2] // COST
+        may_win &= ~many[block // per_row][:, None]
     pair = may_win.flatten().nonzero()[:, 0]
     block = block[pair // BLOCK]
     return block // per_row, block % per_row * BLOCK + pair % BLOCK, hard | many
