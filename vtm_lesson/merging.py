@@ -231,8 +231,9 @@ def _nearest_tiled(
         target_keys = torch.where(size.isfinite(), target_keys, 0)
 
     tile = TILE.get(keys.device.type, TILE["cpu"])
-    items = max(1, min(batch, tile // max(1, n_sources * targets.shape[1])))
-    step = max(1, min(n_sources, tile // targets.shape[1]))
+    widest = max(targets.shape[1], keys.shape[2])  # neither scores nor the sources' keys fill more than a tile
+    items = max(1, min(batch, tile // max(1, n_sources * widest)))
+    step = max(1, min(n_sources, tile // widest))
     best = sources.new_empty(batch, n_sources)
     similarity = target_keys.new_empty(batch, n_sources)
     room = target_keys.new_empty(items * step * targets.shape[1])  # one tile's scores, used again by the next tile

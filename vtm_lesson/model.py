@@ -100,7 +100,8 @@ class ChunkAttention(nn.Module):
         pieces = chunks.split(qkv)
         outputs = [self._attend(*piece, None if bias is None else bias[i][0]) for i, piece in enumerate(pieces)]
         y = self.dropout(chunks.join(outputs))
-        keys = qkv.unflatten(-1, (3, self.heads, -1))[:, :, 1].mean(2)
+        keys = qkv.unflatten(-1, (3, self.heads, -1))[:, :, 1]
+        keys = keys[:, :, 0] if self.heads == 1 else keys.mean(2)  # a mean over one head would copy them all
         return (x + y if self.residual else y), keys
 
     def _attend(self, qkv: Tensor, present: Tensor | None, saliency: Tensor | None) -> Tensor:

@@ -199,12 +199,16 @@ def _features(block: BlockCount, attention: str, heads: int = 1) -> tuple[float,
 
 
 def _matching_bytes(block: BlockCount, heads: int) -> float:
-    """What is there while tokens are matched: attention's output, keys, unit targets, a tile of scores, and of every
-    source the 64 scores among which its best is looked for."""
-    key_dim = block.width_in // heads
-    scores = min(TILE["cpu"], block.flops["matching"] / (2 * key_dim))
+    """What is there while tokens are matched: attention's output, keys (with one head the queries and values beside
+    them, too), unit targets, a tile of unit sources and one of scores, and of every source the 64 scores among which
+    its best is looked for, if there are many."""
+    key_dim, tile = block.width_in // heads, TILE["cpu"]
+    held = 3 * block.width_in if heads == 1 else key_dim
     sources = block.tokens_in - block.targets
-    return 4 * (block.tokens_in * (block.width_in + key_dim) + block.targets * key_dim + scores + 64 * sources)
+    scores = min(tile, block.flops["matching"] / (2 * key_dim)) + (64 * sources if block.targets >= 256 else 0)
+    return 4 * (
+        block.tokens_in * (block.width_in + held) + block.targets * key_dim + min(tile, sources * key_dim) + scores
+    )
 
 
 def _fit(columns: list[np.ndarray], values: list[float]) -> list[float]:
