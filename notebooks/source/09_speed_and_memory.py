@@ -308,7 +308,7 @@ for name, model in [("no merging, stored", stored), ("no merging, fused", fused)
 plots.show(plots.bars(memory, "MiB at the peak", title="Memory of one run, beyond weights and input"))
 
 # %% [markdown]
-# A surprise is in there. With fused attention merging saves *next to no* peak memory: the peak is in block 1, where the tokens, their
+# A surprise is in there. With fused attention merging saves *no* peak memory to speak of: the peak is in block 1, where the tokens, their
 # Q, K and V and attention's output exist before anything is merged. What merging saves is scores, and fused attention
 # has none. So 84% less memory, by merging after attention, points to a baseline that stores its scores. (At the paper's size one matrix
 # of block 3 takes 900 MiB, and there are two at the peak.)
