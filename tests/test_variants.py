@@ -113,6 +113,8 @@ def test_a_folder_of_another_study_is_refused(tmp_path, capsys):
     (tmp_path / "results.jsonl").write_text('{"study": {"epochs": 1}}\n')
     assert variants.main(["--folder", str(tmp_path)]) == 2
     assert "another" in capsys.readouterr().err
+    assert variants.main(["--report", str(tmp_path / "none.json")]) == 2
+    assert "none.json is not there" in capsys.readouterr().err
 
 
 # ------------------------------------------------------------------------------------------ the stored results

@@ -104,9 +104,9 @@ def verdicts(rows: Sequence[Mapping]) -> list[str]:
     rivals = [row for row in rows if row["strategy"] not in CONTROLS]
     for way in ("all", *films.WAYS):
         best = max(rivals, key=lambda row: row["accuracy"][way]["interval"][0])
-        ties = [r["strategy"] for r in rivals if r is not best and difference(best, r, way)[1] <= 0]
+        ties = [_name(r) for r in rivals if r is not best and difference(best, r, way)[1] <= 0]
         seeds = min(row["seeds"] for row in rivals)
-        text = f"{way}: {best['strategy']} first"
+        text = f"{way}: {_name(best)} first"
         if seeds == 1:
             text += " (one seed: no interval)"
         else:
@@ -236,12 +236,15 @@ def machine() -> dict:
 
 def save(report: Mapping, path: Path) -> None:
     """As JSON: one line a result. Rows are made of the results again on reading; the table is there for the eye."""
-    stored = {name: value for name, value in report.items() if name not in ("rows", "results")}
-    stored["table"] = table(report).splitlines()
+    write(dict(report) | {"table": table(report).splitlines()}, path)
+
+
+def write(report: Mapping, path: Path) -> None:
+    """A report without its rows as JSON, one line a result."""
+    head = json.dumps({name: value for name, value in report.items() if name not in ("rows", "results")}, indent=1)
     lines = ",\n".join(f"  {json.dumps(key)}: {json.dumps(value)}" for key, value in report["results"].items())
-    text = json.dumps(stored, indent=1)
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(f'{text[:-2]},\n "results": {{\n{lines}\n }}\n}}\n')
+    path.write_text(f'{head[:-2]},\n "results": {{\n{lines}\n }}\n}}\n')
 
 
 def load(path: str | Path = STORED) -> dict:
@@ -254,10 +257,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     """The command `python -m vtm_lesson compare`."""
     args = _arguments(argv)
     if args.report:
-        if not Path(args.report).exists():
+        try:
+            report = load(args.report)
+        except FileNotFoundError:
             print(f"{args.report} is not there; --report takes the JSON of an earlier comparison.", file=sys.stderr)
             return 2
-        return _show(load(args.report), Path(args.report).with_suffix(".png"))
+        return _show(report, Path(args.report).with_suffix(".png"))
     given = {field.name: getattr(args, field.name, None) for field in fields(Study)}
     given = {name: value for name, value in given.items() if value is not None}
     try:
@@ -339,7 +344,7 @@ def _blocks(rows: Sequence[Mapping]) -> dict[tuple[str, str], list[Mapping]]:
 def _name(row: Mapping) -> str:
     if row["strategy"] == "auxiliary":
         return "learnable, auxiliary path" + (" (paper's order)" if row["place"] == "after_attention" else "")
-    if row["evidence"] == "a" and row["strategy"] == "learnable":
+    if row["strategy"] == "learnable" and row["evidence"] == "a":
         return "learnable, by pooling"
     return row["strategy"]
 

@@ -21,7 +21,7 @@ from pathlib import Path
 import torch
 
 from . import films
-from .compare import PLACE_WORDS, by_seed, interval, machine
+from .compare import PLACE_WORDS, by_seed, interval, machine, write
 from .model import VideoClassifier, count
 from .study import PLACES, TRIALS, Comparison, Study, network
 from .training import Items
@@ -138,7 +138,7 @@ def table(report: Mapping) -> str:
         mine = [row for row in report["rows"] if row["place"] == place]
         if not mine:
             continue
-        lines.append(f"\nlearnable VTM, {PLACE_WORDS[place]}: accuracy in percent, mean ± 95% interval over seeds")
+        lines.append(f"\n{PLACE_WORDS[place]}: accuracy in percent, mean ± 95% interval over seeds")
         head = f"{'':30s}{'seeds':>6s}{'tokens':>8s}{'accuracy':>14s}{'minus none':>14s}"
         lines.append(f"{head}{'FLOPs':>10s}{'training':>10s}")
         for row in mine:
@@ -157,13 +157,11 @@ def load(path: str | Path = STORED) -> dict:
 def save(comparison: Comparison, command: str, path: Path) -> dict:
     """As JSON: one line a result, and the table for the eye."""
     results = {key: record for key, record in comparison.results.items() if key.startswith("v/")}
-    changes = {place: dict(variants) for place, variants in VARIANTS.items()}
-    report = {"command": command, "machine": machine(), "settings": comparison.chosen("learnable"), "variants": changes}
-    stored = report | {"table": table({"rows": rows(results)}).splitlines()}
-    lines = ",\n".join(f"  {json.dumps(key)}: {json.dumps(value)}" for key, value in results.items())
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(f'{json.dumps(stored, indent=1)[:-2]},\n "results": {{\n{lines}\n }}\n}}\n')
-    return report | {"results": results, "rows": rows(results)}
+    settings = comparison.chosen("learnable")
+    report = {"command": command, "machine": machine(), "settings": settings, "variants": VARIANTS}
+    report |= {"results": results, "rows": rows(results)}
+    write(report | {"table": table(report).splitlines()}, path)
+    return report
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -174,16 +172,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--report", help="only show the table of this JSON file")
     args = parser.parse_args(argv)
     if args.report:
-        print(table(load(args.report)))
+        try:
+            print(table(load(args.report)))
+        except FileNotFoundError:
+            print(f"{args.report} is not there; --report takes the JSON of an earlier call.", file=sys.stderr)
+            return 2
         return 0
-    folder, study = Path(args.folder), Study()
-    networks = study.seeds * sum(len(variants) for variants in VARIANTS.values())
-    print(f"{networks} networks, half a minute to a minute each, without those already in {folder}")
+    folder = Path(args.folder)
     try:
-        comparison = Variants(study, folder, workers=args.workers)
+        comparison = Variants(Study(), folder, workers=args.workers)
     except ValueError as error:
         print(error, file=sys.stderr)
         return 2
+    left = sum(key not in comparison.results for key, _ in comparison.jobs() if key.startswith("v/"))
+    print(f"{left} networks to train, half a minute to a minute each; those that {folder} holds are taken over")
     comparison.run()
     command = "python -m vtm_lesson variants " + " ".join(sys.argv[1:] if argv is None else argv)
     print(table(save(comparison, command.strip(), folder / "variants.json")))
