@@ -142,13 +142,22 @@ def n_merged(n: int, gamma: float, r: float) -> int:
 
 
 def block_count(
-    plan: Plan, dim: int, out: int, heads: int = 1, merge_first: bool = False, saliency: bool = False, aux: bool = False
+    plan: Plan,
+    dim: int,
+    out: int,
+    heads: int = 1,
+    merge_first: bool = False,
+    merged_scores: bool = False,
+    saliency: bool = False,
+    aux: bool = False,
 ) -> BlockCount:
     """The ledger row of one block. FLOPs are those of matrix products, 2 per multiply-add.
 
     Layer norm, softmax, GELU and the averages of merging grow with N * C only and are left out, as torch's own
     counter leaves them out. dim, out: channels before and after. merge_first: merging before attention, on the
-    tokens themselves. saliency: with the score head of eq. 9. aux: with the auxiliary path of training.
+    tokens themselves. merged_scores: attention's scores are averaged over each group before they meet the values, and
+    with one head the values are made after that. saliency: with the score head of eq. 9. aux: with the auxiliary path
+    of training.
     """
     n_in, n_out = plan.tokens_in, plan.tokens_out
     merging = n_out < n_in
@@ -166,6 +175,9 @@ def block_count(
         "linear": 2 * n_out * dim * out,
         "auxiliary path": 0,
     }
+    if merged_scores:
+        flops["queries, keys, values"] = 2 * dim * dim * (2 * n_in + (n_out if heads == 1 else n_in))
+        flops["attention"] = sum(2 * run.chunks * (run.tokens + run.left) * run.tokens * dim for run in plan.attend)
     if aux:
         attention = sum(4 * run.chunks * run.tokens**2 * dim for run in plan.attend)
         flops["auxiliary path"] = 2 * n_in * dim * 3 * dim + attention + flops["linear"]

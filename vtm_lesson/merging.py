@@ -79,7 +79,7 @@ class Merge:
         if not x.is_floating_point():
             raise ValueError(f"x has dtype {x.dtype}; averages need a floating-point one: use x.float().")
         if weight is not None:
-            weight = self._weights(weight, x.dtype)
+            weight = self.share(weight, x.dtype)
         order, offsets = self._bags
         rows = x.reshape(-1, x.shape[-1])
         # One pass over memory, in the tokens' own order, where a scatter would make several.
@@ -104,6 +104,27 @@ class Merge:
         out = torch.zeros(batch, self.n_out, dtype=torch.float32, device=self.group.device)
         return out.scatter_add(1, self.group, size.float())
 
+    def share(self, weight: Tensor | None = None, dtype: torch.dtype = torch.float32) -> Tensor:
+        """(B, N): what each input token counts in the average of its group; sums to 1 over every group.
+
+        weight: as in a call of the Merge. In `dtype`, or float32 if that is less. So merging is a linear map, with
+        one number of a token in the column of its group: merge(x)[m] = sum of share[n] * x[n] over the group of m.
+        """
+        dtype = torch.promote_types(dtype, torch.float32)
+        plain = self.size().to(dtype).reciprocal().gather(1, self.group)
+        if weight is None:
+            return plain
+        batch = self.group.shape[0]
+        if tuple(weight.shape) not in {(batch, self.n_in), (batch, self.n_in, 1)}:
+            raise ValueError(
+                f"weight has shape {tuple(weight.shape)}; this Merge needs {(batch, self.n_in)}, one number a token."
+            )
+        weight = weight.reshape(batch, self.n_in).to(dtype)
+        if _values_can_be_read(weight) and not _all_between(weight, 0, math.inf):
+            raise ValueError("weight holds negative or non-finite numbers; weights are finite and zero or more.")
+        total = weight.new_zeros(batch, self.n_out).scatter_add(1, self.group, weight).gather(1, self.group)
+        return torch.where(total > 0, weight / torch.where(total > 0, total, 1), plain)
+
     def unmerge(self, y: Tensor) -> Tensor:
         """Give every input token the value of its group: (B, M, C) -> (B, N, C)."""
         y = self._checked(y, self.n_out, "y")
@@ -121,20 +142,6 @@ class Merge:
         if x.dim() != 3 or x.shape[0] != batch or x.shape[1] != n:
             raise ValueError(f"{name} has shape {tuple(x.shape)}; this {self} needs ({batch}, {n}, C).")
         return x
-
-    def _weights(self, weight: Tensor, dtype: torch.dtype) -> Tensor:
-        """Each token's share of its group's average, (B, N), in float32 or better."""
-        batch = self.group.shape[0]
-        if tuple(weight.shape) not in {(batch, self.n_in), (batch, self.n_in, 1)}:
-            raise ValueError(
-                f"weight has shape {tuple(weight.shape)}; this Merge needs {(batch, self.n_in)}, one number a token."
-            )
-        weight = weight.reshape(batch, self.n_in).to(torch.promote_types(dtype, torch.float32))
-        if _values_can_be_read(weight) and not _all_between(weight, 0, math.inf):
-            raise ValueError("weight holds negative or non-finite numbers; weights are finite and zero or more.")
-        total = weight.new_zeros(batch, self.n_out).scatter_add(1, self.group, weight).gather(1, self.group)
-        plain = self.size().to(weight.dtype).reciprocal().gather(1, self.group)
-        return torch.where(total > 0, weight / torch.where(total > 0, total, 1), plain)
 
     def _first_row(self, n: int) -> Tensor:
         """(B, 1): where each batch item's tokens start when all batch items are laid end to end."""

@@ -28,6 +28,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .attention import ChunkAttention
 from .ledger import BlockCount, Ledger, Plan, Segments, block_count, plan
 from .merging import Merge, match
 from .strategies import Context, pick, resolve
@@ -79,48 +80,6 @@ class Trace:
         return share[..., 0]
 
 
-class ChunkAttention(nn.Module):
-    """Layer norm, self-attention inside chunks, dropout: (B, N, C) -> (B, N, C), and the keys (B, N, D).
-
-    Keys are averaged over heads, so D = C / heads. kind "fused" is torch's scaled_dot_product_attention; "stored"
-    keeps all scores, as a plain implementation does: the kind of baseline that published speed-ups are against.
-    With a saliency (B, N) it is VTM eq. 10: softmax((Q K^T + guidance * 1 s^T) / sqrt(D)) V.
-    """
-
-    def __init__(self, dim: int, heads: int, dropout: float, kind: str, residual: bool, guidance: float = 1.0):
-        super().__init__()
-        self.heads, self.kind, self.residual, self.guidance = heads, kind, residual, guidance
-        self.norm = nn.LayerNorm(dim)
-        self.qkv = nn.Linear(dim, 3 * dim, bias=False)
-        self.dropout = nn.Dropout(dropout)
-
-    def forward(self, x: Tensor, chunks: Chunks, saliency: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        qkv = self.qkv(self.norm(x))
-        bias = None if saliency is None else chunks.split(saliency[..., None])
-        pieces = chunks.split(qkv)
-        outputs = [self._attend(*piece, None if bias is None else bias[i][0]) for i, piece in enumerate(pieces)]
-        y = self.dropout(chunks.join(outputs))
-        keys = qkv.unflatten(-1, (3, self.heads, -1))[:, :, 1]
-        keys = keys[:, :, 0] if self.heads == 1 else keys.mean(2)  # a mean over one head would copy them all
-        return (x + y if self.residual else y), keys
-
-    def _attend(self, qkv: Tensor, present: Tensor | None, saliency: Tensor | None) -> Tensor:
-        """(chunks, n, 3C) -> (chunks, n, C). present: (chunks, n) bool, false where a chunk is filled up."""
-        q, k, v = qkv.unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
-        bias = None
-        if saliency is not None:
-            bias = self.guidance * saliency[:, None, None, :, 0] / math.sqrt(q.shape[-1])
-        if present is not None:
-            bias = torch.zeros_like(q[:, :1, :1, :1]) if bias is None else bias
-            bias = bias.masked_fill(~present[:, None, None, :], -torch.inf)
-        if self.kind == "fused":
-            y = F.scaled_dot_product_attention(q, k, v, attn_mask=bias)
-        else:
-            scores = q @ k.transpose(-2, -1) / math.sqrt(q.shape[-1])
-            y = (scores if bias is None else scores + bias).softmax(-1) @ v
-        return y.transpose(1, 2).flatten(2)
-
-
 class VTMBlock(nn.Module):
     """One block of the network, with the merging slot: `block(Tokens) -> (Tokens, BlockTrace)`.
 
@@ -128,6 +87,8 @@ class VTMBlock(nn.Module):
     `strategies.resolve`), None for no merging. gamma: the partition factor; r: R = floor(r * |S|) sources are merged.
     merge_at: "after_attention" (the paper), matched on attention's keys; or "before_attention", matched on the
         block's input tokens, so that attention runs on fewer tokens.
+    attention: "fused", "stored" or "merged", see `ChunkAttention`. "merged" is the same network in fewer FLOPs: out
+        of training, and where it merges; elsewhere it is "fused". It needs the paper's order, and matching in chunks.
     match_within: "chunk", or "video". average: "plain" (VTM eq. 4), or weighted by "size" (ToMe) or "motion".
     saliency: learn s = tanh(K U_s) (VTM eq. 9), with the auxiliary path of eq. 10 while training; default: where the
         partition is "learnable". U_s starts at zero: a random start can begin with the wrong sign.
@@ -160,12 +121,17 @@ class VTMBlock(nn.Module):
         test_targets: str = "sample",
     ):
         super().__init__()
-        _one_of("attention", attention, "fused", "stored")
+        _one_of("attention", attention, "fused", "stored", "merged")
         _one_of("merge_at", merge_at, "after_attention", "before_attention")
         _one_of("match_within", match_within, "chunk", "video")
         _one_of("average", average, "plain", "size", "motion")
         _one_of("aux", aux, "add", "heads")
         _one_of("test_targets", test_targets, "sample", "top")
+        if attention == "merged" and (merge_at, match_within) != ("after_attention", "chunk"):
+            raise ValueError(
+                f"attention is 'merged' with merge_at {merge_at!r} and match_within {match_within!r}; it averages the"
+                " scores of a chunk before they meet the values, which needs 'after_attention' and 'chunk'."
+            )
         out = dim // 2 if out is None else out
         if dim < 1 or out < 1 or heads < 1 or dim % heads:
             raise ValueError(f"dim is {dim}, out {out}, heads {heads}; heads must divide dim, and all be 1 or more.")
@@ -196,6 +162,13 @@ class VTMBlock(nn.Module):
             merge, targets, saliency = self._choose(tokens, tokens.x, todo, generator)
             main = replace(tokens.merged(merge, self.average), segments=todo.after, aux=None)
             main.x, _ = self.attention(main.x, self._after(todo, main, chunks_in))
+        elif self._averages_scores(todo, self.training):
+            normed, keys = self.attention.keys(tokens.x)
+            merge, targets, saliency = self._choose(tokens, self.attention.for_matching(keys), todo, generator)
+            weight = tokens.weight(self.average)
+            y = self.attention.merged(normed, keys, chunks_in, merge, weight)
+            y = merge(tokens.x, weight) + y if self.attention.residual else y
+            main = replace(tokens.merged(merge, x=y), segments=todo.after, aux=None)
         else:
             y, keys = self.attention(tokens.x, chunks_in)
             merge, targets, saliency = self._choose(tokens, keys, todo, generator)
@@ -219,8 +192,12 @@ class VTMBlock(nn.Module):
     def count(self, segments: Segments, training: bool = False) -> tuple[BlockCount, Segments]:
         """Token counts and FLOPs for one video, and what the next block starts from."""
         todo, learns = self.plan(segments), self.aux is not None
-        shape = (self.dim, self.out, self.heads, self.merge_first)
+        shape = (self.dim, self.out, self.heads, self.merge_first, self._averages_scores(todo, training))
         return block_count(todo, *shape, saliency=learns, aux=learns and training), todo.after
+
+    def _averages_scores(self, todo: Plan, training: bool) -> bool:
+        """Whether this block runs `ChunkAttention.merged`: with autograd it would have to keep the scores."""
+        return self.attention.kind == "merged" and not training and todo.tokens_out < todo.tokens_in
 
     def _choose(
         self, tokens: Tokens, keys: Tensor, todo: Plan, generator: torch.Generator | None

@@ -59,17 +59,24 @@ class Tokens:
         segments = ((1, grid[1] * grid[2]),) * grid[0]
         return Tokens(x, grid, segments, position, torch.ones(batch, n, device=x.device), **extra)
 
-    def merged(self, merge: Merge, average: str = "plain") -> Tokens:
-        """After a merge: everything is averaged, sizes add up, positions are those of the tokens that survive."""
+    def weight(self, average: str) -> Tensor | None:
+        """What each token counts in an average: (B, N), or None for "plain", where all count the same."""
+        return {"plain": None, "size": self.size, "motion": self.motion}[average]
+
+    def merged(self, merge: Merge, average: str = "plain", x: Tensor | None = None) -> Tokens:
+        """After a merge: everything is averaged, sizes add up, positions are those of the tokens that survive.
+
+        x: (B, M, C'), the merged tokens, where they are known already.
+        """
         if merge.n_out == merge.n_in:
-            return self
-        weight = {"plain": None, "size": self.size, "motion": self.motion}[average]
+            return self if x is None else replace(self, x=x)
         spread = {
             name: None if value is None else merge(value[..., None])[..., 0]
             for name, value in (("motion", self.motion), ("oracle", self.oracle))
         }
         position = self.position.gather(1, merge.keep)
-        return replace(self, x=merge(self.x, weight), position=position, size=merge.size(self.size), **spread)
+        x = merge(self.x, self.weight(average)) if x is None else x
+        return replace(self, x=x, position=position, size=merge.size(self.size), **spread)
 
 
 class Chunks:

@@ -1,0 +1,137 @@
+"""Attention that averages its scores before they meet the values is the same network, in fewer FLOPs."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from vtm_lesson import attention, measuring
+from vtm_lesson import model as M
+from vtm_lesson.streaming import by_chunks
+from vtm_lesson.strategies import STRATEGIES
+
+
+def pair(partition="uniform", **options):
+    """The same network with fused and with merged attention, in float64."""
+    options = dict(dim=24, chunks=(2, 4, 8), classes=5, gamma=3, partition=partition) | options
+    torch.manual_seed(0)
+    fused = M.VideoClassifier(**options).double().eval()
+    merged = M.VideoClassifier(**options, attention="merged").double().eval()
+    merged.load_state_dict(fused.state_dict())
+    return fused, merged
+
+
+def film(batch=2, frames=7, height=4, width=6, dim=24):
+    g = torch.Generator().manual_seed(1)
+    x = torch.randn(batch, frames, height, width, dim, generator=g, dtype=torch.float64)
+    motion = 3 * torch.rand(batch, frames, height, width, generator=g)
+    return x, motion, (motion > 2).float()
+
+
+def both(nets, *inputs, **more):
+    return [net(*inputs, generator=torch.Generator().manual_seed(2), **more) for net in nets]
+
+
+@pytest.mark.parametrize("name", STRATEGIES)
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"heads": 3, "r": 0.6},
+        {"residual": True, "average": "size", "heads": 2},
+        {"average": "motion", "pooling": "motion", "residual": True},
+        {"gamma": (4, 1, 2), "r": (1, 1, 0.5)},
+    ],
+)
+@pytest.mark.parametrize("tile", [None, 300, 3000])  # whole chunks; a few rows at a time; whole chunks, few together
+def test_same_network(name, options, tile, monkeypatch):
+    if tile:
+        monkeypatch.setitem(attention.TILE, "cpu", tile)
+    fused, merged = both(pair(name, **options), *film(), trace=True)
+    torch.testing.assert_close(merged[0], fused[0], rtol=1e-9, atol=1e-12)
+    for got, want in zip(merged[1].blocks, fused[1].blocks, strict=True):
+        assert torch.equal(got.merge.group, want.merge.group) and torch.equal(got.position, want.position)
+        torch.testing.assert_close(got.size, want.size)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    frames=st.integers(1, 9), side=st.integers(1, 4), heads=st.sampled_from([1, 2, 4]), gamma=st.floats(1, 9),
+    r=st.floats(0, 1), batch=st.integers(1, 3), tile=st.integers(1, 4000),
+)  # fmt: skip
+def test_same_network_whatever_the_shape(frames, side, heads, gamma, r, batch, tile):
+    nets = pair(dim=16, heads=heads, gamma=gamma, r=r, chunks=(1, 3, 9))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(attention.TILE, "cpu", tile)
+        fused, merged = both(nets, film(batch, frames, side, side, 16)[0])
+    torch.testing.assert_close(merged, fused, rtol=1e-9, atol=1e-12)
+
+
+def test_training_is_the_fused_networks_with_its_dropout():
+    x, motion, oracle = film()
+    logits, grads = [], []
+    for net in pair("learnable", dropout=0.3):
+        torch.manual_seed(3)
+        logits.append(net.train()(x, motion, oracle, generator=torch.Generator().manual_seed(2)))
+        logits[-1].sum().backward()
+        grads.append([p.grad for p in net.parameters()])
+    torch.testing.assert_close(logits[1], logits[0], rtol=0, atol=0)
+    assert all(g is not None for g in grads[1])
+    torch.testing.assert_close(grads[1], grads[0], rtol=0, atol=0)
+
+
+def test_gradients_out_of_training():
+    x, _, _ = film()
+    found = []
+    for net in pair(heads=2, r=0.7):
+        tokens = x.clone().requires_grad_()
+        net(tokens).square().sum().backward()
+        found.append(tokens.grad)
+    torch.testing.assert_close(found[1], found[0], rtol=1e-8, atol=1e-11)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32])
+def test_low_precision_is_as_good_as_fused(dtype):
+    """Against float64, with the same groups: no further off than fused attention, up to a factor for luck."""
+    x, _, _ = film(frames=8, height=8, width=8)
+    fused, merged = pair(blocks=1, chunks=(4,))
+    want = fused(x)
+    off = [(net.to(dtype)(x.to(dtype)).double() - want).abs().max() for net in (fused, merged)]
+    assert off[1] <= 2 * off[0] + torch.finfo(dtype).eps * want.abs().max()
+
+
+def test_chunk_by_chunk():
+    x, _, _ = film()
+    fused, merged = pair()
+    torch.testing.assert_close(by_chunks(merged, x), fused(x), rtol=1e-9, atol=1e-12)
+
+
+def test_scores_never_exist_in_full():
+    """One chunk of 2,304 tokens has 20 MiB of float32 scores; "merged" makes a tile of them, and averages."""
+    peaks = {}
+    for kind in ("fused", "merged", "stored"):
+        net = M.VideoClassifier(32, blocks=1, chunks=(9,), gamma=16, attention=kind).eval()
+        x = torch.randn(1, 9, 16, 16, 32)
+        with torch.inference_mode(), pytest.MonkeyPatch.context() as patch:
+            patch.setitem(attention.TILE, "cpu", 1 << 17)
+            peaks[kind] = measuring.peak_tensors(lambda net=net, x=x: net(x))
+    scores = 4 * (9 * 256) ** 2
+    assert peaks["stored"] > 2 * scores
+    assert peaks["merged"] < scores / 5
+
+
+def test_flops_at_the_papers_size_by_hand():
+    block = M.count(dict(dim=1024, gamma=10, attention="merged"), 60, 16, 16).blocks[0].flops
+    kept = 1540  # ten chunks of 1,536 tokens leave 154 each
+    assert block["queries, keys, values"] == 2 * 15360 * 1024 * 2048 + 2 * kept * 1024 * 1024
+    assert block["attention"] == 10 * 2 * 1536 * 1024 * (1536 + 154)
+    heads = M.count(dict(dim=1024, gamma=10, attention="merged", heads=8), 60, 16, 16).blocks[0].flops
+    assert heads["queries, keys, values"] == 2 * 15360 * 1024 * 3072 and heads["attention"] == block["attention"]
+    training = M.count(dict(dim=1024, gamma=10, attention="merged"), 60, 16, 16, training=True)
+    assert training == M.count(dict(dim=1024, gamma=10), 60, 16, 16, training=True)
+
+
+@pytest.mark.parametrize("options", [{"merge_at": "before_attention"}, {"match_within": "video"}])
+def test_what_it_cannot_do_is_named(options):
+    with pytest.raises(ValueError, match="attention is 'merged' with"):
+        pair(**options)
