@@ -229,6 +229,8 @@ def test_planned_memory_within_a_quarter_of_what_is_used(options, one_thread):
 def test_what_the_planner_does_not_know_it_refuses():
     with pytest.raises(ValueError, match="merge after attention"):
         benchmark.plan(6, (10, 10), 32, (3, 6, 6), merge_at="before_attention", calibration=FAST)
+    with pytest.raises(ValueError, match="'fused' and 'stored'"):
+        benchmark.plan(6, (10, 10), 32, (3, 6, 6), attention="merged", calibration=FAST)
 
 
 def test_the_fit_finds_known_weights_and_never_negative_ones():

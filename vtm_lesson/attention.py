@@ -18,8 +18,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .merging import TILE, Merge
+from .merging import Merge
 from .tokens import Chunks
+
+# "merged" makes its scores in tiles of about this many numbers. There are three of each at a time: the product, its
+# softmax and that times the shares. 1M floats are 4 MiB, so that all three stay in a processor's cache.
+TILE = {"cpu": 1 << 20, "cuda": 1 << 26}
 
 
 class ChunkAttention(nn.Module):
@@ -80,6 +84,7 @@ class ChunkAttention(nn.Module):
             rows = x.new_zeros(items * heads * left, n, dtype=share.dtype)  # M P
             for j in range(0, n, step):
                 some = slice(j, j + step)
+                # On a GPU these sums run in any order, unless torch.use_deterministic_algorithms(True) is on.
                 rows.index_add_(
                     0,
                     (group[here, None, some] + first).flatten(),

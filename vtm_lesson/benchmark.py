@@ -76,7 +76,7 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--part", choices=(*PARTS, "all"), default="all", help="which part (default: all)")
     parser.add_argument("--quick", action="store_true", help="small sizes, for a look; stored only with --out")
     parser.add_argument(
-        "--rounds", type=int, help="rounds of each measurement (default: operator 9, network 5, growth 3, training 2)"
+        "--rounds", type=int, help="rounds of each measurement (default: operator 9, network and training 5, growth 3)"
     )
     parser.add_argument("--threads", type=int, default=cores(), help="processor threads (default: all cores)")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")

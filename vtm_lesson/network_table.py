@@ -137,7 +137,7 @@ def network(
     }
 
 
-def training(names: Sequence[str] = TRAINED, rounds: int = 2, **options) -> dict:
+def training(names: Sequence[str] = TRAINED, rounds: int = 5, **options) -> dict:
     """The same, forward and backward in training mode."""
     return network(names, rounds, backward=True, **options)
 

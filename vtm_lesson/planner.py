@@ -89,14 +89,18 @@ def plan(
 ) -> Plan:
     """Predict FLOPs, seconds and bytes of every block, for one video of `frames` x grid tokens of `dim` channels.
 
-    options: further arguments of `VideoClassifier`, in the paper's order: with merging before attention other things
-    fill the memory, and that is not predicted yet. Without a calibration the two small networks are run now, which
+    options: further arguments of `VideoClassifier`, in the paper's order and with fused or stored scores: otherwise
+    other things fill the memory, and that is not predicted yet. Without a calibration the two small networks are run now, which
     takes a few seconds the first time.
     """
     if options.get("merge_at", "after_attention") != "after_attention":
         raise ValueError(
             f"merge_at is {options['merge_at']!r}; plan predicts networks that merge after attention:"
             " run the others with planner.block_costs."
+        )
+    if options.get("attention") == "merged":
+        raise ValueError(
+            "attention is 'merged'; plan predicts 'fused' and 'stored': run the others with planner.block_costs."
         )
     if calibration is None:
         calibration = calibrate(dim, options.get("attention", "fused"), torch.get_num_threads())

@@ -1,7 +1,7 @@
 # %% [markdown]
 # # 09 Speed and memory
 #
-# **You will** find out where the time of the paper's network goes, before and after merging · speed it up in three ways,
+# **You will** find out where the time of the paper's network goes, before and after merging · speed it up in four ways,
 # one at a time, each predicted first · measure what "6.89 times as fast" depends on.
 #
 # **Time** 45 minutes · **Needs** [lesson 01](01_the_price_of_attention.ipynb) (stored and fused attention) and
@@ -15,7 +15,7 @@
 # more to be had?
 #
 # There is a rule for such questions: **measure before you think, and guess before you measure.** The guess shows you what
-# you believed. Keep a sheet of paper at hand; you will be asked for eight guesses.
+# you believed. Keep a sheet of paper at hand; you will be asked for nine guesses.
 
 # %%
 import importlib.util
@@ -361,13 +361,74 @@ checks.peak_score_memory(peak_score_memory)
 # </details>
 
 # %% [markdown]
-# ## Speed-up 3: chunk by chunk, and merging first
+# ## Speed-up 3: merge the scores
+#
+# Block 1 is nearly everything that is left. Look at what it does to a chunk of 384 tokens: attention makes 384 outputs, and
+# the next step averages them into 64. Nobody else ever looks at the 384. Need they be made?
+#
+# By hand: two tokens will be merged. Their scores after the softmax are $(0.5, 0.5)$ and $(0.1, 0.9)$, and the two values are
+# $10$ and $20$. Attention gives $0.5 \cdot 10 + 0.5 \cdot 20 = 15$ and $0.1 \cdot 10 + 0.9 \cdot 20 = 19$; merged, $17$. Now
+# average the *scores* first: $(0.3, 0.7)$. One output is left to make, $0.3 \cdot 10 + 0.7 \cdot 20 = 17$.
+#
+# It is no accident. Merging is a matrix $M$ with a row for each output token, which has $1/\text{size}$ at each member of the group.
+# Attention multiplies by the softmaxed scores $P$. And of three matrices one may multiply any two first:
+#
+# $$ M\,(P V) = (M P)\,V $$
+#
+# Left: $n \times n$ scores meet the values, then $M$. Right: $M$ leaves $m$ rows of the scores, and only those meet the values. The groups must be
+# known before; they are, because matching looks at the keys, which come before attention. With one head it goes on: $V = x W$,
+# so $(M P)\,x\,W$, and values are made for $m$ tokens in place of $n$.
+
+# %%
+g = torch.Generator().manual_seed(4)
+x = torch.randn(1, 384, 256, generator=g)  # one chunk
+wq, wk, wv = torch.randn(3, 256, 256, generator=g) / 16
+q, k = x @ wq, x @ wk
+merge = match(k, uniform(384, gamma=6))  # from the keys alone
+scores = (q @ k.transpose(1, 2) / 16).softmax(-1)  # P
+usual = merge(scores @ (x @ wv))  # M (P V): 384 rows meet the values
+swapped = merge(scores) @ x @ wv  # ((M P) x) W: 64 rows do
+print(usual.shape, "same result:", torch.allclose(usual, swapped, atol=1e-5))
+
+# %% [markdown]
+# What it cannot save is the scores themselves. The softmax is not linear: the mean of two softmaxes is not the softmax of
+# a mean. So $Q$, $K$ and $Q K^\top$ stay. In our network it is one word again, and the ledger knows what is left:
+
+# %%
+averaged = network(gamma=6, attention="merged")
+for name, model in (("fused attention", both), ("merged scores", averaged)):
+    parts = count(model, 60, 8, 8).blocks[0].flops
+    kept = {k: v for k, v in parts.items() if v}
+    print(f"{name:16s} block 1: " + ", ".join(f"{k} {v / 1e6:,.0f}" for k, v in kept.items()) + " million FLOPs")
+print("same result:", torch.allclose(run(both), run(averaged), atol=1e-5))
+
+# %% [markdown] tags=["prediction"]
+# **Guess 5.** How many times as fast is the whole network, beside merging with fused attention? As many times as it has fewer FLOPs?
+#
+# *My guess:*
+
+# %% tags=["nbval-ignore-output"]
+fewer = count(both, 60, 8, 8).flops / count(averaged, 60, 8, 8).flops
+times = timed(rounds=8, both=both, averaged=averaged)
+memory["merging, merged scores"] = measuring.peak_tensors(lambda: run(averaged)) / 2**20
+print(f"{fewer:.2f} times fewer FLOPs; merged scores against fused attention: x{measuring.words(measuring.ratio(times, 'both', 'averaged'))}")
+print(f"peak {memory['merging, fused']:.1f} MiB with fused attention, {memory['merging, merged scores']:.1f} MiB with merged scores")
+
+# %% [markdown]
+# **The reason:** fewer FLOPs, in the one block that matters. Expect less than the FLOPs promise: the scores are now written, read by the
+# softmax and read again by the averages, which fused attention avoids. They are so a tile at a time, small enough to stay in
+# the processor's cache. Memory is saved, too: queries exist for a tile only, values for merged tokens only. In a network as small as ours the
+# tiles take most of that back; at the paper's size they do not (the stored figures below). All this is for inference; to train, every
+# tile would have to be kept.
+
+# %% [markdown]
+# ## Speed-up 4: chunk by chunk, and merging first
 #
 # Block 1 now holds the peak. But its ten chunks never look at each other. Nothing forces us to keep all ten in memory: run
 # block 1 on the first chunk, keep the 64 tokens that it leaves, go on to the next. `by_chunks` does it, for all blocks.
 
 # %% [markdown] tags=["prediction"]
-# **Guess 5.** Chunk by chunk with fused attention and merging. What happens to the result, the time, and the peak of memory?
+# **Guess 6.** Chunk by chunk with fused attention and merging. What happens to the result, the time, and the peak of memory?
 #
 # *My guess:*
 
@@ -391,7 +452,7 @@ print(f"peak {memory['merging, fused']:.1f} MiB at once, {memory['merging, fused
 # comparison on films with labels, and not one that a stopwatch can answer.
 
 # %% [markdown] tags=["prediction"]
-# **Guess 6.** Merging before attention at $\gamma = 6$: block 1's attention sees 64 tokens of each chunk in place of 384. How
+# **Guess 7.** Merging before attention at $\gamma = 6$: block 1's attention sees 64 tokens of each chunk in place of 384. How
 # many times as fast as merging after attention?
 #
 # *My guess:*
@@ -426,7 +487,7 @@ plain, tiled = match_plain(keys, targets), match(keys, targets)
 print("same assignment:", torch.equal(plain.group, tiled.group))
 
 # %% [markdown] tags=["prediction"]
-# **Guess 7.** At twice the tokens, how much does the memory of `match_plain` grow? That of `match`? And which one is faster?
+# **Guess 8.** At twice the tokens, how much does the memory of `match_plain` grow? That of `match`? And which one is faster?
 #
 # *My guess:*
 
@@ -529,7 +590,7 @@ checks.roofline(roofline)
 #   with the tokens.
 
 # %% [markdown] tags=["prediction"]
-# **Guess 8.** At $N = 2048$, $D = 64$: which of these end up left of this machine's ridge: merging, softmax, layer norm, Q K V,
+# **Guess 9.** At $N = 2048$, $D = 64$: which of these end up left of this machine's ridge: merging, softmax, layer norm, Q K V,
 # stored attention, matching, fused attention?
 #
 # *My guess:*
@@ -634,17 +695,21 @@ print(f"in all {sum(seconds for _, seconds, _ in measured):.3f} s")
 
 # %% tags=["nbval-ignore-output"]
 learnable = network(gamma=6, partition="learnable")
+learnable_averaged = network(gamma=6, partition="learnable", attention="merged")
 versions = {
     "no merging, stored": stored,
     "no merging, fused": fused,
     "merging, stored": merging,
     "merging, fused": both,
     "learnable, fused": learnable,
+    "merging, merged scores": averaged,
+    "learnable, merged scores": learnable_averaged,
     "merging, fused, by chunks": lambda: by_chunks(both, film),
     "merging first, fused": first,
     "merging first, fused, by chunks": lambda: by_chunks(first, film),
 }
 memory["learnable, fused"] = measuring.peak_tensors(lambda: run(learnable)) / 2**20
+memory["learnable, merged scores"] = measuring.peak_tensors(lambda: run(learnable_averaged)) / 2**20
 times = timed(rounds=4, **versions)
 base, today = "no merging, stored", "no merging, fused"
 print(f"{'':33s}   ms      MiB   beside stored scores    beside fused attention")
@@ -670,6 +735,7 @@ plots.show(plots.bars(chosen, "times as fast", title="The same networks beside t
 # 1. **the baseline's attention**, stored or fused;
 # 2. **the size**: longer chunks and narrower tokens make merging look better, as more of the time is in blocks 2 and 3;
 # 3. **where merging stands**: after attention (the paper's place), block 1 is the limit; before it, it is not;
+#    and with merged scores the same network is faster again;
 # 4. **what is counted**: with the encoder, which is frozen and runs in any case, every ratio shrinks (Amdahl);
 # 5. **the machine**, its two ceilings, and how many videos run at once.
 #
@@ -807,6 +873,7 @@ else:  # in a process of its own: Triton looks at this variable once, when it is
 #
 # - Profile, then guess what a change can bring with Amdahl's law: what you do not touch sets the limit. After merging it is block 1.
 # - Merging saves time; beside stored scores it also saves memory. Fused attention saves the scores without merging anything.
+# - What is linear may change places: averaging the scores before they meet the values is the same network in fewer FLOPs.
 # - Chunk by chunk gives the same result in a fraction of the memory. Merging before attention gives another network, and the largest
 #   gain in time.
 # - Intensity decides whether memory or processor is the limit: $D/6$ for stored attention, $N/4$ for fused, about 1 for layer norm.
