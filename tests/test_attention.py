@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from vtm_lesson import attention, measuring
 from vtm_lesson import model as M
-from vtm_lesson.streaming import by_chunks
 from vtm_lesson.strategies import STRATEGIES
+from vtm_lesson.streaming import by_chunks
 
 
 def pair(partition="uniform", **options):

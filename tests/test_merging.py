@@ -281,10 +281,10 @@ def test_sizes_do_not_lose_count_in_half_precision():
 def test_shares_are_the_columns_of_the_average():
     merge = match(random(2, 9, 4, seed=3), torch.arange(0, 9, 2), 3)
     x, weight = random(2, 9, 5, seed=4), random(2, 9, seed=5).abs()
-    for given in (None, weight, weight[..., None]):
-        share = merge.share(given)
+    for weights in (None, weight, weight[..., None]):
+        share = merge.share(weights)
         matrix = torch.zeros(2, merge.n_out, 9).scatter_(1, merge.group[:, None], share[:, None])
-        torch.testing.assert_close(matrix @ x, merge(x, given))
+        torch.testing.assert_close(matrix @ x, merge(x, weights))
         torch.testing.assert_close(matrix.sum(2), torch.ones(2, merge.n_out))
     assert merge.share(dtype=torch.float64).dtype == torch.float64
     assert merge.share(dtype=torch.bfloat16).dtype == torch.float32

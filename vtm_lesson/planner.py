@@ -90,8 +90,8 @@ def plan(
     """Predict FLOPs, seconds and bytes of every block, for one video of `frames` x grid tokens of `dim` channels.
 
     options: further arguments of `VideoClassifier`, in the paper's order and with fused or stored scores: otherwise
-    other things fill the memory, and that is not predicted yet. Without a calibration the two small networks are run now, which
-    takes a few seconds the first time.
+    other things fill the memory, and that is not predicted yet. Without a calibration the two small networks are run
+    now, which takes a few seconds the first time.
     """
     if options.get("merge_at", "after_attention") != "after_attention":
         raise ValueError(
