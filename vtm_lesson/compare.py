@@ -27,7 +27,7 @@ from matplotlib.figure import Figure
 from scipy.stats import t as student
 
 from . import __version__, films
-from .charts import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILLION, looks, png
+from .look import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILLION, looks, png
 from .study import CONTROLS, PLACES, QUICK, STRATEGIES, TRIALS, Comparison, Study
 
 ORDER = ("none", "random", "uniform", "boundary", "centre", "motion", "learnable", "auxiliary", "oracle")

@@ -15,8 +15,8 @@ import torch.nn.functional as F
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from .charts import BLACK, COLOURS, GREY, MARKERS, WIDTH, looks, number
 from .growth import works as by_size
+from .look import BLACK, COLOURS, GREY, MARKERS, WIDTH, looks, number
 
 FLOAT = 4  # bytes of a float32
 

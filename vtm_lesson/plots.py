@@ -18,25 +18,8 @@ import torch
 from matplotlib.figure import Figure
 
 from . import strips
-from .charts import (
-    BLACK,
-    BLUE,
-    GREY,
-    ORANGE,
-    VERMILLION,
-    WIDTH,
-    bars,
-    bill,
-    cost,
-    curves,
-    differences,
-    ledger,
-    looks,
-    number,
-    png,
-    show,
-    trade,
-)
+from .charts import bars, bill, cost, curves, differences, ledger, trade
+from .look import BLACK, BLUE, GREY, ORANGE, VERMILLION, WIDTH, looks, number, png, show
 from .merging import Merge, match, nearest
 from .partition import uniform
 from .strips import Grid

@@ -14,7 +14,7 @@ from matplotlib.collections import LineCollection
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
-from .charts import GREY, WIDTH, number
+from .look import GREY, WIDTH, number
 from .merging import Merge
 
 GAP = 0.05  # between frames, in widths of a frame
