@@ -36,11 +36,12 @@ def operator() -> str:
     lost = max(row["bfloat16_keys"]["cosine_lost"] for row in result["rows"])
     films = " and ".join(f"{row['ours_over_stored']['median']:.2f} on {row['film']}" for row in result["films"])
     told = (
-        f"Geometric mean {result['geometric_mean']:.2f}, worst {result['worst']:.2f}, for random keys; on "
-        f"films it is {films}. Matching {huge['tokens']:,} "
+        f"Geometric mean {result['geometric_mean']:.2f}, worst {result['worst']:.2f}, for random keys; {films}. "
+        f"Matching {huge['tokens']:,} "
         f"tokens of {huge['channels']} channels takes {huge['bytes'] / MIB:.0f} MiB of temporaries and "
         f"{huge['seconds']:.0f} s. Keys may be bfloat16, too: then {same:.1%} of the sources or more (random keys) get "
-        f"the same target, and the mean cosine of the targets that are found is less by {lost:.0e} at most. {_made(result)}"
+        f"the same target, and the mean cosine of the targets that are found is less by {lost:.0e} at most. "
+        f"{_made(result)}"
     )
     return _table(rows) + "\n" + told
 
