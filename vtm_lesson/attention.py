@@ -1,6 +1,6 @@
 """Self-attention inside chunks, as a block of the network uses it: fused, with stored scores, or merged with them.
 
-The three kinds have the same result. They differ in what they keep and in what they multiply:
+The three kinds have the same result, up to rounding. They differ in what they keep and in what they multiply:
 
     "stored"   all scores exist at once, as in a plain implementation: the kind of baseline of published speed-ups
     "fused"    torch's scaled_dot_product_attention: the same FLOPs, a few scores at a time
@@ -8,6 +8,9 @@ The three kinds have the same result. They differ in what they keep and in what 
                M (P V) = (M P) V: average the rows of the softmax P over every group first, and far fewer rows are
                left to multiply by the values. With one head, V = x W, and M (P V) = ((M P) x) W: then the values are
                made for merged tokens only, too. Scores cannot be saved: a softmax has to see all of them.
+
+"merged" is for one head. With more, there are as many times more scores to average, and values are needed for all
+tokens: with 8 heads and more it was no faster than "fused", and often slower.
 """
 
 from __future__ import annotations
@@ -21,16 +24,18 @@ from torch import Tensor, nn
 from .merging import Merge
 from .tokens import Chunks
 
-# "merged" makes its scores in tiles of about this many numbers. There are three of each at a time: the product, its
-# softmax and that times the shares. 1M floats are 4 MiB, so that all three stay in a processor's cache.
+# "merged" makes its scores in tiles of about this many numbers. Two such arrays exist at once: Q K^T and its softmax,
+# then that and its product with each query's share of its group. 1M floats are 4 MiB: both stay in a processor's cache.
+# (`merging.TILE` is larger: matching has one array of scores.)
 TILE = {"cpu": 1 << 20, "cuda": 1 << 26}
 
 
 class ChunkAttention(nn.Module):
     """Layer norm, self-attention inside chunks, dropout: (B, N, C) -> (B, N, C), and the keys (B, N, D).
 
-    Keys are averaged over heads, so D = C / heads. kind: "fused", "stored" or "merged" (see above); the last one is
-    "fused" when called, and has its own way by `keys` and `merged`.
+    Keys are averaged over heads, so D = C / heads. kind: "fused", "stored" or "merged" (see above). A call is what
+    "fused" does for the last one, too; its own way are `norm_and_keys` and `merged`, which run no dropout, and do not
+    go through the module `qkv`: its hooks do not fire.
     With a saliency (B, N) it is VTM eq. 10: softmax((Q K^T + guidance * 1 s^T) / sqrt(D)) V.
     """
 
@@ -47,22 +52,28 @@ class ChunkAttention(nn.Module):
         pieces = chunks.split(qkv)
         outputs = [self._attend(*piece, None if bias is None else bias[i][0]) for i, piece in enumerate(pieces)]
         y = self.dropout(chunks.join(outputs))
-        keys = self.for_matching(qkv.chunk(3, dim=-1)[1])
+        keys = qkv.chunk(3, dim=-1)[1]
+        if self.heads > 1:  # a mean over one head would copy them all
+            keys = keys.unflatten(-1, (self.heads, -1)).mean(2)
         return (x + y if self.residual else y), keys
 
-    def for_matching(self, keys: Tensor) -> Tensor:
-        """The mean of the keys (B, N, C) over heads: (B, N, D)."""
-        return keys if self.heads == 1 else keys.unflatten(-1, (self.heads, -1)).mean(2)  # one head: no copy of them
+    @property
+    def can_merge(self) -> bool:
+        """Whether "merged" would be right and of use now: no dropout, a plain `qkv` (its weights are taken out of it),
+        and no autograd, which would keep every tile of scores."""
+        return not self.dropout.training and type(self.qkv) is nn.Linear and not torch.is_grad_enabled()
 
-    def keys(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """The first half of "merged": the tokens after layer norm, and their keys, both (B, N, C)."""
+    def norm_and_keys(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """The first half of "merged": tokens (B, N, C) after layer norm, and their keys, (B, N, C) both."""
         normed = self.norm(x)
         return normed, F.linear(normed, self.qkv.weight.chunk(3)[1])
 
     def merged(self, normed: Tensor, keys: Tensor, chunks: Chunks, merge: Merge, weight: Tensor | None) -> Tensor:
-        """The second half, when it is known what merges: merge(attention of x, weight), (B, M, C), without residual.
+        """The second half, once it is known what merges: attention's outputs, merged, (B, M, C), without residual.
 
-        merge: within chunks. Of the scores a few tiles exist at one moment, and one chunk's averages of them, M x n.
+        normed, keys: (B, N, C), from the first half. merge: of tokens of one chunk only. weight: (B, N), what each
+        token counts in the averages, or None. Of the scores a few tiles exist at one moment, and the averages of one
+        chunk, M x n numbers for its n tokens.
         """
         whole = normed, keys, merge.group[..., None], merge.share(weight, normed.dtype)[..., None]
         parts = zip(chunks.runs, *(chunks.split(value) for value in whole), strict=True)
@@ -70,41 +81,28 @@ class ChunkAttention(nn.Module):
         return torch.cat([part.reshape(len(normed), -1, part.shape[-1]) for part in made], dim=1)
 
     def _merged_run(self, left: int, x: Tensor, k: Tensor, group: Tensor, share: Tensor) -> Tensor:
-        """Chunks of one size: x, k (chunks, n, C), group, share (chunks, n, 1) -> (chunks, left, C)."""
-        count, n, heads = *x.shape[:2], self.heads
-        k = k.unflatten(-1, (heads, -1)).transpose(1, 2)
-        group = group[..., 0] - group.amin(1)  # groups of a chunk are neighbours: counted from 0 now
-        tile = TILE.get(x.device.type, TILE["cpu"])
-        together, step = max(1, tile // (heads * n * n)), max(1, min(n, tile // (heads * n)))
+        """Chunks of n tokens of which `left` are left: x, k (chunks, n, C), group, share (chunks, n, 1) -> (chunks,
+        left, C). A tile is several small chunks, or some queries of a large one."""
+        (count, n), tile = x.shape[:2], TILE.get(x.device.type, TILE["cpu"])
+        chunks_at_once, queries_at_once = max(1, tile // (n * n)), max(1, min(n, tile // n))
+        group = group[..., 0] - group.amin(1)  # `join_merges` numbers a chunk's groups one after the other: from 0 now
         done = []
-        for i in range(0, count, together):
-            here = slice(i, i + together)
-            items = len(x[here])
-            first = torch.arange(items * heads, device=x.device).view(items, heads, 1) * left
-            rows = x.new_zeros(items * heads * left, n, dtype=share.dtype)  # M P
-            for j in range(0, n, step):
-                some = slice(j, j + step)
+        for i in range(0, count, chunks_at_once):
+            here = slice(i, i + chunks_at_once)
+            first = torch.arange(len(x[here]), device=x.device)[:, None] * left
+            rows = x.new_zeros(len(x[here]) * left, n, dtype=share.dtype)  # M P
+            for j in range(0, n, queries_at_once):
+                some = slice(j, j + queries_at_once)
+                scores = self._softmax(x[here, some], k[here]) * share[here, some]
                 # On a GPU these sums run in any order, unless torch.use_deterministic_algorithms(True) is on.
-                rows.index_add_(
-                    0,
-                    (group[here, None, some] + first).flatten(),
-                    (self._softmax(x[here, some], k[here]) * share[here, None, some]).flatten(0, 2),
-                )
-            done.append(self._values(rows.to(x.dtype).view(items, heads, left, n), x[here]))
-        return done[0] if len(done) == 1 else torch.cat(done)
+                rows.index_add_(0, (group[here, some] + first).flatten(), scores.flatten(0, 1))
+            done.append(rows.to(x.dtype).view(-1, left, n) @ x[here])  # (M P) x
+        return F.linear(torch.cat(done), self.qkv.weight.chunk(3)[2])
 
     def _softmax(self, x: Tensor, k: Tensor) -> Tensor:
-        """P for some queries: x (chunks, rows, C), k (chunks, heads, n, D) -> (chunks, heads, rows, n)."""
-        q = F.linear(x, self.qkv.weight.chunk(3)[0]).unflatten(-1, (self.heads, -1)).transpose(1, 2)
+        """P for some queries: x (chunks, queries, C), k (chunks, n, C) -> (chunks, queries, n)."""
+        q = F.linear(x, self.qkv.weight.chunk(3)[0])
         return (q / math.sqrt(q.shape[-1]) @ k.transpose(-2, -1)).softmax(-1)
-
-    def _values(self, rows: Tensor, x: Tensor) -> Tensor:
-        """(M P) V: rows (chunks, heads, left, n), x (chunks, n, C) -> (chunks, left, C)."""
-        w = self.qkv.weight.chunk(3)[2]
-        if self.heads == 1:
-            return F.linear(rows[:, 0] @ x, w)
-        v = F.linear(x, w).unflatten(-1, (self.heads, -1)).transpose(1, 2)
-        return (rows @ v).transpose(1, 2).flatten(2)
 
     def _attend(self, qkv: Tensor, present: Tensor | None, saliency: Tensor | None) -> Tensor:
         """(chunks, n, 3C) -> (chunks, n, C). present: (chunks, n) bool, false where a chunk is filled up."""

@@ -155,12 +155,11 @@ def block_count(
 
     Layer norm, softmax, GELU and the averages of merging grow with N * C only and are left out, as torch's own
     counter leaves them out. dim, out: channels before and after. merge_first: merging before attention, on the
-    tokens themselves. merged_scores: attention's scores are averaged over each group before they meet the values, and
-    with one head the values are made after that. saliency: with the score head of eq. 9. aux: with the auxiliary path
+    tokens themselves. merged_scores: attention's scores are averaged over each group before they meet the tokens, and
+    values are made after that. saliency: with the score head of eq. 9. aux: with the auxiliary path
     of training.
     """
     n_in, n_out = plan.tokens_in, plan.tokens_out
-    merging = n_out < n_in
     key_dim = dim if merge_first else dim // heads
     # Merging first leaves each chunk its share of the tokens.
     attended = [(run.chunks, run.left if merge_first and not plan.ragged else run.tokens) for run in plan.attend]
@@ -170,13 +169,13 @@ def block_count(
     flops = {
         "queries, keys, values": 2 * n * dim * 3 * dim,
         "attention": sum(k * 4 * m * m * dim for k, m in attended),
-        "matching": merging * sum(2 * u.chunks * u.targets * (u.tokens - u.targets) * key_dim for u in plan.match),
-        "saliency": 2 * n_in * key_dim if saliency and merging else 0,
+        "matching": sum(2 * u.chunks * u.targets * (u.tokens - u.targets) * key_dim for u in plan.match if u.merged),
+        "saliency": 2 * n_in * key_dim if saliency else 0,
         "linear": 2 * n_out * dim * out,
         "auxiliary path": 0,
     }
     if merged_scores:
-        flops["queries, keys, values"] = 2 * dim * dim * (2 * n_in + (n_out if heads == 1 else n_in))
+        flops["queries, keys, values"] = 2 * dim * dim * (2 * n_in + n_out)
         flops["attention"] = sum(2 * run.chunks * (run.tokens + run.left) * run.tokens * dim for run in plan.attend)
     if aux:
         attention = sum(4 * run.chunks * run.tokens**2 * dim for run in plan.attend)

@@ -107,7 +107,8 @@ class Merge:
     def share(self, weight: Tensor | None = None, dtype: torch.dtype = torch.float32) -> Tensor:
         """(B, N): what each input token counts in the average of its group; sums to 1 over every group.
 
-        weight: as in a call of the Merge. In `dtype`, or float32 if that is less. So merging is a linear map, with
+        weight: as in a call of the Merge; ValueError for another shape, and for negative or non-finite ones. The result
+        is in `dtype`, or float32 if that is less. So merging is a linear map, with
         one number of a token in the column of its group: merge(x)[m] = sum of share[n] * x[n] over the group of m.
         """
         dtype = torch.promote_types(dtype, torch.float32)

@@ -87,8 +87,10 @@ class VTMBlock(nn.Module):
     `strategies.resolve`), None for no merging. gamma: the partition factor; r: R = floor(r * |S|) sources are merged.
     merge_at: "after_attention" (the paper), matched on attention's keys; or "before_attention", matched on the
         block's input tokens, so that attention runs on fewer tokens.
-    attention: "fused", "stored" or "merged", see `ChunkAttention`. "merged" is the same network in fewer FLOPs: out
-        of training, and where it merges; elsewhere it is "fused". It needs the paper's order, and matching in chunks.
+    attention: "fused", "stored" or "merged", see `vtm_lesson.attention`. "merged" is the same network in fewer FLOPs,
+        in eval mode and without gradients (torch.inference_mode()); in training, and where nothing merges, it is
+        "fused". It needs one head, the paper's order, and matching in chunks. For a network that is trained already:
+        VideoClassifier(**net.config | {"attention": "merged"}), then load_state_dict(net.state_dict()).
     match_within: "chunk", or "video". average: "plain" (VTM eq. 4), or weighted by "size" (ToMe) or "motion".
     saliency: learn s = tanh(K U_s) (VTM eq. 9), with the auxiliary path of eq. 10 while training; default: where the
         partition is "learnable". U_s starts at zero: a random start can begin with the wrong sign.
@@ -127,10 +129,10 @@ class VTMBlock(nn.Module):
         _one_of("average", average, "plain", "size", "motion")
         _one_of("aux", aux, "add", "heads")
         _one_of("test_targets", test_targets, "sample", "top")
-        if attention == "merged" and (merge_at, match_within) != ("after_attention", "chunk"):
+        if attention == "merged" and (heads, merge_at, match_within) != (1, "after_attention", "chunk"):
             raise ValueError(
-                f"attention is 'merged' with merge_at {merge_at!r} and match_within {match_within!r}; it averages the"
-                " scores of a chunk before they meet the values, which needs 'after_attention' and 'chunk'."
+                f"attention is 'merged' with heads={heads}, merge_at={merge_at!r}, match_within={match_within!r}; it"
+                " needs heads=1, 'after_attention' and 'chunk': use attention='fused' with the others."
             )
         out = dim // 2 if out is None else out
         if dim < 1 or out < 1 or heads < 1 or dim % heads:
@@ -162,9 +164,9 @@ class VTMBlock(nn.Module):
             merge, targets, saliency = self._choose(tokens, tokens.x, todo, generator)
             main = replace(tokens.merged(merge, self.average), segments=todo.after, aux=None)
             main.x, _ = self.attention(main.x, self._after(todo, main, chunks_in))
-        elif self._averages_scores(todo, self.training):
-            normed, keys = self.attention.keys(tokens.x)
-            merge, targets, saliency = self._choose(tokens, self.attention.for_matching(keys), todo, generator)
+        elif self._averages_scores(todo, self.training) and self.attention.can_merge:
+            normed, keys = self.attention.norm_and_keys(tokens.x)
+            merge, targets, saliency = self._choose(tokens, keys, todo, generator)
             weight = tokens.weight(self.average)
             y = self.attention.merged(normed, keys, chunks_in, merge, weight)
             y = merge(tokens.x, weight) + y if self.attention.residual else y
@@ -196,7 +198,7 @@ class VTMBlock(nn.Module):
         return block_count(todo, *shape, saliency=learns, aux=learns and training), todo.after
 
     def _averages_scores(self, todo: Plan, training: bool) -> bool:
-        """Whether this block runs `ChunkAttention.merged`: with autograd it would have to keep the scores."""
+        """Whether this block runs `ChunkAttention.merged`, if it can."""
         return self.attention.kind == "merged" and not training and todo.tokens_out < todo.tokens_in
 
     def _choose(

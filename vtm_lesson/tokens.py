@@ -66,10 +66,10 @@ class Tokens:
     def merged(self, merge: Merge, average: str = "plain", x: Tensor | None = None) -> Tokens:
         """After a merge: everything is averaged, sizes add up, positions are those of the tokens that survive.
 
-        x: (B, M, C'), the merged tokens, where they are known already.
+        x: (B, M, C'), the merged tokens, where they are known already and M < N.
         """
         if merge.n_out == merge.n_in:
-            return self if x is None else replace(self, x=x)
+            return self
         spread = {
             name: None if value is None else merge(value[..., None])[..., 0]
             for name, value in (("motion", self.motion), ("oracle", self.oracle))

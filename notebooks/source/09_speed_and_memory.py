@@ -446,8 +446,9 @@ print(f"peak {memory['merging, fused']:.1f} MiB with fused attention, {memory['m
 # **The reason:** fewer FLOPs, in the one block that matters. Expect less than the FLOPs promise, probably because the scores are now
 # written, read by the softmax and read again by the averages, which fused attention avoids. That happens tile by tile, and a tile is small
 # enough to stay in the processor's cache. Memory is saved, too: queries exist for a tile only, values for merged tokens only. In a network
-# as small as ours the tiles take most of that back; at the paper's size they do not (the stored figures below). All this is for inference; to
-# train, every tile would have to be kept.
+# as small as ours the tiles take most of that back; at the paper's size they do not (the stored figures below). All this is for inference (to
+# train, every tile would have to be kept) and for one head: with several, each has scores of its own to average. And our profiler cannot
+# look into it, as it does not use the QKV layer as a whole.
 
 # %% [markdown]
 # ## Less memory: chunk by chunk
