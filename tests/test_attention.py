@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vtm_lesson import attention, measuring
+from vtm_lesson import attention, checks, measuring
 from vtm_lesson import model as M
 from vtm_lesson.strategies import STRATEGIES
 from vtm_lesson.streaming import by_chunks
@@ -166,6 +166,9 @@ def test_flops_at_the_papers_size_by_hand():
     kept = 1540  # ten chunks of 1,536 tokens leave 154 each
     assert block["queries, keys, values"] == 2 * 15360 * 1024 * 2048 + 2 * kept * 1024 * 1024
     assert block["attention"] == 10 * 2 * 1536 * 1024 * (1536 + 154)
+    usual = M.count(dict(dim=1024, gamma=10), 60, 16, 16).blocks[0].flops
+    by_hand = [10 * flops for flops in checks.swapped_flops.answer(1536, 154, 1024)]  # what lesson 09 asks for
+    assert by_hand == [part["queries, keys, values"] + part["attention"] for part in (usual, block)]
     training = M.count(dict(dim=1024, gamma=10, attention="merged"), 60, 16, 16, training=True)
     assert training == M.count(dict(dim=1024, gamma=10), 60, 16, 16, training=True)
 

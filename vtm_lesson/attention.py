@@ -75,10 +75,13 @@ class ChunkAttention(nn.Module):
         token counts in the averages, or None. Of the scores a few tiles exist at one moment, and the averages of one
         chunk, M x n numbers for its n tokens.
         """
-        whole = normed, keys, merge.group[..., None], merge.share(weight, normed.dtype)[..., None]
-        parts = zip(chunks.runs, *(chunks.split(value) for value in whole), strict=True)
-        made = [self._merged_run(run.left, *(piece for piece, _ in pieces)) for run, *pieces in parts]
-        return torch.cat([part.reshape(len(normed), -1, part.shape[-1]) for part in made], dim=1)
+        share = merge.share(weight, normed.dtype)
+        pieces = [chunks.split(value) for value in (normed, keys, merge.group[..., None], share[..., None])]
+        outputs = []
+        for i, run in enumerate(chunks.runs):
+            x, k, group, of_group = (piece[i][0] for piece in pieces)
+            outputs.append(self._merged_run(run.left, x, k, group, of_group))
+        return chunks.join(outputs)
 
     def _merged_run(self, left: int, x: Tensor, k: Tensor, group: Tensor, share: Tensor) -> Tensor:
         """Chunks of n tokens of which `left` are left: x, k (chunks, n, C), group, share (chunks, n, 1) -> (chunks,

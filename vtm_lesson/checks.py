@@ -39,7 +39,7 @@ from .exercises_saliency import (
     saliency,
     without_camera,
 )
-from .exercises_speed import amdahl, peak_score_memory, roofline
+from .exercises_speed import amdahl, peak_score_memory, roofline, swapped_flops
 
 __all__ = [
     "Exercise",
@@ -71,5 +71,6 @@ __all__ = [
     "told_apart",
     "amdahl",
     "peak_score_memory",
+    "swapped_flops",
     "roofline",
 ]

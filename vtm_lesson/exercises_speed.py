@@ -96,6 +96,55 @@ peak_score_memory = Exercise(
 )  # fmt: skip
 
 
+def _both_ways(
+    queries: str = "n", scores: str = "n", rows: str = "m", values: str = "m", each: int = 2
+) -> Callable[[int, int, int], tuple[int, int]]:
+    """FLOPs of one chunk (n, m, dim), usual and swapped. The words say how many rows a product of the latter has."""
+
+    def flops(n: int, m: int, dim: int) -> tuple[int, int]:
+        many = {"n": n, "m": m}
+        usual = each * (3 * n * dim * dim + 2 * n * n * dim)
+        swapped = (many[queries] + n + many[values]) * dim * dim + (many[scores] + many[rows]) * n * dim
+        return usual, each * swapped
+
+    return flops
+
+
+swapped_flops = Exercise(
+    "swapped_flops",
+    answer=_both_ways(),
+    cases=lambda: [
+        ("four tokens of three channels, two are left", (4, 2, 3)),
+        ("a chunk of this lesson", (384, 64, 256)),
+        ("a chunk of the paper's block 1 at gamma 10", (1536, 154, 1024)),
+        ("nothing is merged", (100, 100, 16)),
+        ("everything becomes one token", (50, 1, 8)),
+        ("a long chunk of narrow tokens", (5000, 500, 4)),
+    ],
+    hints=(
+        "A product of an a x b and a b x c matrix takes 2abc FLOPs. Write down every product of each way, with its "
+        "three sizes. Do not forget those that make queries, keys and values.",
+        "Usual: three of n x dim by dim x dim, one of n x dim by dim x n, one of n x n by n x dim. Swapped: M P has m "
+        "rows, and the values are made from what it gives. Which products are left as they were?",
+        "usual = 6 * n * dim**2 + 4 * n**2 * dim; swapped = (4 * n + 2 * m) * dim**2 + (2 * n**2 + 2 * m * n) * dim",
+    ),
+    mistakes=(
+        ("Every multiplication has its addition: 2 FLOPs, as everywhere in this course.", _both_ways(each=1)),
+        ("Scores cannot be saved: the softmax has to see all n rows of Q K^T before M averages them.",
+         _both_ways(scores="m")),
+        ("Every token asks: there are n queries, since P has n rows before it is averaged.", _both_ways(queries="m")),
+        ("Neither queries nor scores can be saved: P has n rows before M averages them.",
+         _both_ways(queries="m", scores="m")),
+        ("With one head the values wait, too: x is averaged by M P first, and W meets m rows.", _both_ways(values="n")),
+        ("M P has m rows, so its product with the tokens has m rows, not n.", _both_ways(rows="n")),
+        ("Return the usual way first, then the swapped one.", lambda n, m, dim: _both_ways()(n, m, dim)[::-1]),
+        ("Queries, keys and values are three products in the usual way.",
+         lambda n, m, dim: (2 * n * dim * dim + 4 * n * n * dim, _both_ways()(n, m, dim)[1])),
+    ),
+    tolerance=0,
+)  # fmt: skip
+
+
 roofline = Exercise(
     "roofline",
     answer=under_the_roof,

@@ -108,8 +108,8 @@ class Merge:
         """(B, N): what each input token counts in the average of its group; sums to 1 over every group.
 
         weight: as in a call of the Merge; ValueError for another shape, and for negative or non-finite ones. The result
-        is in `dtype`, or float32 if that is less. So merging is a linear map, with
-        one number of a token in the column of its group: merge(x)[m] = sum of share[n] * x[n] over the group of m.
+        is in `dtype`, or float32 if that is less. So merging is a linear map: merge(x, weight)[m] is the sum of
+        share[n] * x[n] over the tokens n of group m.
         """
         dtype = torch.promote_types(dtype, torch.float32)
         plain = self.size().to(dtype).reciprocal().gather(1, self.group)

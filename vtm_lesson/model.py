@@ -323,7 +323,7 @@ class VideoClassifier(nn.Module):
         if self.pooling == "mean":
             return x.mean(1)
         everything = Merge(torch.zeros_like(state.position), torch.zeros_like(state.position[:, :1]))
-        return everything(x, state.size if self.pooling == "size" else state.motion)[:, 0]
+        return everything(x, state.weight(self.pooling))[:, 0]
 
 
 def count(model: VideoClassifier | Mapping, frames: int, height: int, width: int, training: bool = False) -> Ledger:

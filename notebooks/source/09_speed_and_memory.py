@@ -4,7 +4,7 @@
 # **You will** find out where the time of the paper's network goes, before and after merging · speed it up in four ways,
 # one at a time, each predicted first · measure what "6.89 times as fast" depends on.
 #
-# **Time** 45 minutes · **Needs** [lesson 01](01_the_price_of_attention.ipynb) (stored and fused attention) and
+# **Time** 55 minutes · **Needs** [lesson 01](01_the_price_of_attention.ipynb) (stored and fused attention) and
 # [lesson 04](04_naive_vtm.ipynb) (the network) · **Runs in** about a minute and a half, no GPU
 
 # %% [markdown]
@@ -418,7 +418,56 @@ averaged = network(gamma=6, attention="merged")
 print("same result:", torch.allclose(run(both), run(averaged), atol=1e-5))
 
 # %% [markdown]
-# The ledger knows what is left of block 1's FLOPs:
+# ## Your turn: what is left of the FLOPs
+#
+# One chunk of `n` tokens with `dim` channels attends to itself, with one head, and merging leaves `m` tokens. How many FLOPs do the matrix
+# products take on the way from tokens to merged outputs: the usual way $M (P V)$, and the swapped way $((M P)\,x)\,W$? Averaging by
+# $M$ is a few additions and no matrix product here: leave it out. The product of an $a \times b$ and a $b \times c$ matrix takes $2abc$ FLOPs.
+
+# %% nbgrader={"grade": false, "grade_id": "swapped-flops", "locked": false, "schema_version": 3, "solution": true, "task": false}
+def swapped_flops(n: int, m: int, dim: int) -> tuple[int, int]:
+    """FLOPs of one chunk: (the usual way, the swapped way)."""
+    ### BEGIN SOLUTION
+    queries_or_keys = 2 * n * dim * dim
+    scores = 2 * n * n * dim
+    usual = 3 * queries_or_keys + scores + 2 * n * n * dim
+    swapped = 2 * queries_or_keys + scores + 2 * m * n * dim + 2 * m * dim * dim
+    return usual, swapped
+    ### END SOLUTION
+
+# %% nbgrader={"grade": true, "grade_id": "swapped-flops-check", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
+checks.swapped_flops(swapped_flops)
+
+# %% [markdown] tags=["hint"]
+# <details><summary>Hint 1</summary>
+#
+# Write down every matrix product of each way, with its three sizes. Do not forget those that make queries, keys and values.
+#
+# </details>
+#
+# <details><summary>Hint 2</summary>
+#
+# Usual: three products of $n \times d$ by $d \times d$, then $n \times d$ by $d \times n$, then $n \times n$ by $n \times d$. Swapped:
+# $M P$ has $m$ rows, and the values are made from what it gives. Which products stay as they were?
+#
+# </details>
+#
+# <details><summary>Hint 3</summary>
+#
+# Queries, keys and $Q K^\top$ stay. `2 * m * n * dim` for $(M P)\,x$, and `2 * m * dim * dim` for $W$.
+#
+# </details>
+
+# %% [markdown] tags=["solution"]
+# <details><summary>Why this works</summary>
+#
+# Of five products three stay: two that make queries and keys, and the one that makes the scores. So even with $m$ close to zero at most half of
+# attention's FLOPs and a third of QKV's can be saved. What is left is the new limit, as Amdahl says.
+#
+# </details>
+
+# %% [markdown]
+# The ledger counts the same for block 1, in all ten chunks:
 
 # %%
 def first_block(name, model):
