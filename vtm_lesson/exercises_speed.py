@@ -135,6 +135,8 @@ swapped_flops = Exercise(
         ("Every token asks: there are n queries, since P has n rows before it is averaged.", _both_ways(queries="m")),
         ("Neither queries nor scores can be saved: P has n rows before M averages them.",
          _both_ways(queries="m", scores="m")),
+        ("Only what comes after M shrinks. Queries, keys and scores are made for all n tokens: P is needed whole.",
+         lambda n, m, dim: (_both_ways()(n, m, dim)[0], 6 * m * dim * dim + 4 * m * n * dim)),
         ("With one head the values wait, too: x is averaged by M P first, and W meets m rows.", _both_ways(values="n")),
         ("M P has m rows, so its product with the tokens has m rows, not n.", _both_ways(rows="n")),
         ("Return the usual way first, then the swapped one.", lambda n, m, dim: _both_ways()(n, m, dim)[::-1]),
