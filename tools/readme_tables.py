@@ -16,7 +16,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # the package need not be installed to write its README
 
-from vtm_lesson import compare, films, measuring  # noqa: E402
+from vtm_lesson import films, measuring  # noqa: E402
+from vtm_lesson.study import report as study_report  # noqa: E402
 
 MIB = measuring.MIB
 STRATEGIES = ("none", "random", "uniform", "boundary", "centre", "motion", "learnable", "oracle")
@@ -58,7 +59,7 @@ def network() -> str:
 
 
 def comparison() -> str:
-    report = compare.load()
+    report = study_report.load()
     kept = {(row["evidence"], row["place"], row["strategy"]): row for row in report["rows"] if row["gamma"] in (1, 6)}
     rows = [("", "(a) linear reader on merged tokens", *films.WAYS, "(c) trained, paper's order", "(c) merging first")]
     places = ("after_attention", "before_attention")

@@ -6,9 +6,9 @@ import importlib
 import sys
 
 COMMANDS = {
-    "bench": ("benchmark", "time and memory of the operator and the network, side by side (--quick: a look)"),
-    "compare": ("compare", "strategies against each other: table, figure, JSON (--quick: less than 3 minutes)"),
-    "variants": ("variants", "gamma, R, chunks, averages and pooling of learnable VTM, trained on top of a study"),
+    "bench": ("measuring.bench", "time and memory of operator and network, side by side (--quick: a look)"),
+    "compare": ("study.report", "strategies against each other: table, figure, JSON (--quick: less than 3 minutes)"),
+    "variants": ("study.variants", "gamma, R, chunks, averages and pooling of learnable VTM, trained on top of a study"),
 }
 
 

@@ -8,8 +8,8 @@ Nothing here stops a notebook: an unsolved or wrong exercise prints what is miss
 package. Only while nbgrader grades (it sets NBGRADER_EXECUTION) does a failed check raise AssertionError.
 """
 
-from .exercise import Exercise, difference
-from .exercises_basics import (
+from .teaching.exercise import Exercise, difference
+from .teaching.lessons_basics import (
     alternate,
     attention_cost,
     frames_that_fit,
@@ -19,8 +19,8 @@ from .exercises_basics import (
     tokens_in_film,
     tome_step,
 )
-from .exercises_comparison import mean_interval, told_apart
-from .exercises_networks import (
+from .teaching.lessons_comparison import mean_interval, told_apart
+from .teaching.lessons_networks import (
     above,
     checkerboard,
     merge_in_chunks,
@@ -28,7 +28,7 @@ from .exercises_networks import (
     tokens_after,
     tokens_left,
 )
-from .exercises_saliency import (
+from .teaching.lessons_saliency import (
     block_motion,
     centre_targets,
     drawn_targets,
@@ -39,7 +39,7 @@ from .exercises_saliency import (
     saliency,
     without_camera,
 )
-from .exercises_speed import amdahl, peak_score_memory, roofline, swapped_flops
+from .teaching.lessons_speed import amdahl, peak_score_memory, roofline, swapped_flops
 
 __all__ = [
     "Exercise",

@@ -322,9 +322,9 @@ plots.show(plots.curves(gammas, series, "gamma: one target in ... tokens", "erro
 # Move the sliders: `gamma`, and the frame. (On GitHub there are no sliders, only the picture further up.)
 
 # %% tags=["nbval-ignore-output"]
-from vtm_lesson import widgets
+from vtm_lesson import explorers
 
-widgets.explore(clip)
+explorers.explore(clip)
 
 # %% [markdown]
 # Two things to try. Go to a frame in which the walking figure covers another one, and raise gamma step by step: whose
@@ -344,7 +344,7 @@ widgets.explore(clip)
 # Later lessons measure time and memory on the machine that they run on. This is yours:
 
 # %% tags=["nbval-ignore-output"]
-from vtm_lesson import machine
+from vtm_lesson.measuring import machine
 
 machine.report()
 

@@ -11,7 +11,8 @@
 import torch
 import torch.nn.functional as F
 
-from vtm_lesson import checks, films, plots, tiny_vit, tome
+from vtm_lesson import checks, films, plots, tome
+from vtm_lesson.encoders import tiny_vit
 from vtm_lesson.merging import match
 
 # %% [markdown]
@@ -35,7 +36,7 @@ plots.show(plots.frames(some.frames[[0, 1, 2, 3, 4, 5], 0], captions=[films.GEST
 
 # %% [markdown]
 # Each frame is 96 x 96 pixels: 12 x 12 patches of 8 x 8, so 144 patch tokens, and one more, the **class token**,
-# which collects the answer. Whoever wants to know how the network was trained: `vtm_lesson/tiny_vit.py`, one page.
+# which collects the answer. Whoever wants to know how the network was trained: `vtm_lesson/encoders/tiny_vit.py`, one page.
 
 
 # %%

@@ -25,7 +25,7 @@ import torch.nn.functional as F
 from vtm_lesson import checks, films, plots
 from vtm_lesson.encoders import load_encoder
 from vtm_lesson.merging import match
-from vtm_lesson.model import VideoClassifier, count
+from vtm_lesson.network import VideoClassifier, count
 from vtm_lesson.partition import sample, uniform
 
 # %% [markdown]

@@ -31,7 +31,7 @@ import torch
 from vtm_lesson import checks, films, plots
 from vtm_lesson.encoders import load_encoder
 from vtm_lesson.merging import match
-from vtm_lesson.model import VideoClassifier
+from vtm_lesson.network import VideoClassifier
 from vtm_lesson.partition import region, sample, uniform
 
 shown = {way: films.make(4, way, frames=12, size=96) for way in films.WAYS}

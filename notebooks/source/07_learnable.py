@@ -15,9 +15,9 @@ import torch.nn.functional as F
 
 from vtm_lesson import checks, films, plots
 from vtm_lesson.encoders import load_encoder
-from vtm_lesson.model import VideoClassifier, count
+from vtm_lesson.network import VideoClassifier, count
 from vtm_lesson.partition import sample
-from vtm_lesson.probe import Saliency, read, retain
+from vtm_lesson.study.probe import Saliency, linear_probe, retain
 from vtm_lesson.training import Items, Recipe, evaluate, fit
 
 # %% [markdown]
@@ -585,7 +585,7 @@ plots.show(
 def probe(strategy, items: Items):
     """(accuracy on items, what retain says)."""
     fitted, kept_here = retain(train, strategy, GAMMA), retain(items, strategy, GAMMA)
-    guess = read(fitted.features, train.columns["label"], kept_here.features)
+    guess = linear_probe(fitted.features, train.columns["label"], kept_here.features)
     return (guess == items.columns["label"]).float().mean().item(), kept_here
 
 

@@ -13,7 +13,9 @@ import statistics
 
 from scipy.stats import t as student
 
-from vtm_lesson import checks, compare, films, plots, variants
+from vtm_lesson import checks, data_path, films, plots
+from vtm_lesson.study import report, variants
+from vtm_lesson.study.statistics import interval, verdicts
 
 # %% [markdown]
 # ## The question
@@ -52,7 +54,7 @@ from vtm_lesson import checks, compare, films, plots, variants
 # The study is stored. This is the command that made it, and what it says of itself:
 
 # %%
-report = compare.load()
+report = report.load()
 study = report["study"]
 print(report["command"])
 print({name: study[name] for name in ("train", "valid", "test", "frames", "size", "seeds", "gamma", "epochs", "chunks")})
@@ -212,7 +214,7 @@ for other in ("uniform", "centre", "motion", "none", "oracle"):
 auxiliary = [row for row in report["rows"] if row["strategy"] == "auxiliary"]
 gap = {row["strategy"]: row["accuracy"] for row in retention}
 for row in auxiliary:
-    print("\nfrom a network with", compare.PLACE_WORDS[row["place"]])
+    print("\nfrom a network with", report.PLACE_WORDS[row["place"]])
     by_way([row])
     for way in films.WAYS:
         low, high = (gap[name][way]["interval"][0] for name in ("random", "oracle"))
@@ -245,7 +247,7 @@ def against_none(rows: list[dict], title: str) -> None:
         for row in rows
         if row["strategy"] != "none"
     }
-    table = {name: compare.interval(seeds) for name, seeds in gaps.items()}
+    table = {name: interval(seeds) for name, seeds in gaps.items()}
     plots.show(plots.differences(table, "points of accuracy, against no merging", title=title, points=gaps))
 
 
@@ -269,10 +271,10 @@ who_is_better(early, pairs)
 # - Boundary is last, as in the paper.
 # - The oracle is not told apart from no merging. Three well-chosen tokens are enough here. Learned saliency closes a part of that gap.
 #
-# And in each way of filming? `compare.verdicts` names the first of the strategies, and all that the seeds cannot tell apart from it:
+# And in each way of filming? `verdicts` names the first of the strategies, and all that the seeds cannot tell apart from it:
 
 # %%
-print(*compare.verdicts(early), sep="\n")
+print(*verdicts(early), sep="\n")
 
 # %% [markdown]
 # So learned saliency is first over all without being first alone in any way of filming. In centred films uniform is ahead of it, by a point. It
@@ -297,7 +299,7 @@ who_is_better(late, pairs)
 # - The oracle is ahead of random targets and of every heuristic, and not told apart from learned saliency or no merging.
 
 # %%
-print(*compare.verdicts(late), sep="\n")
+print(*verdicts(late), sep="\n")
 
 # %% [markdown]
 # Why are all so close? Likely because the first attention writes the actor's message into all tokens of its chunk before any is merged. After
@@ -407,7 +409,7 @@ def show_variants(names: list[str], place: str = "after_attention") -> None:
 def differ(one: str, other: str, place: str = "after_attention") -> None:
     """One variant minus another, seed by seed."""
     runs = [[tables["results"][f"v/{place}/{name}/seed{seed}"]["accuracy"] for seed in range(5)] for name in (one, other)]
-    gap, low, high = compare.interval([100 * (a - b) for a, b in zip(*runs, strict=True)])
+    gap, low, high = interval([100 * (a - b) for a, b in zip(*runs, strict=True)])
     print(f"{one} minus {other}: {gap:+.1f} ({low:+.1f} to {high:+.1f})")
 
 
@@ -478,7 +480,7 @@ for place in ("after_attention", "before_attention"):
     print(f"{place:18s} inference {row['flops']:.3f}, training {row['training_flops']:.3f} of a pass without merging")
 
 # %% tags=["nbval-ignore-output"]
-RESULTS = compare.STORED.parent
+RESULTS = data_path("results")
 inference, training = (json.loads((RESULTS / f"bench_{part}.json").read_text()) for part in ("network", "training"))
 print("the paper's size:", training["size"], "on", training["machine"]["processor"], training["machine"]["date"])
 for row in training["rows"]:
@@ -497,7 +499,7 @@ for row in training["rows"]:
 
 # %%
 for place in ("after_attention", "before_attention"):
-    print(compare.PLACE_WORDS[place])
+    print(report.PLACE_WORDS[place])
     show_variants(["random, auxiliary path", "gamma 6, R = |S|"], place)
     differ("gamma 6, R = |S|", "random, auxiliary path", place)
 

@@ -21,19 +21,17 @@
 import json
 import os
 import time
-from pathlib import Path
 from statistics import median
 
 os.environ["KINETO_LOG_LEVEL"] = "6"  # keeps torch's profiler quiet; it is read when torch is imported
 
 import torch
 
-import vtm_lesson
-from vtm_lesson import checks, growth, limits, measuring, network_table, planner, plots
+from vtm_lesson import checks, data_path, measuring, plots
+from vtm_lesson.measuring import bench_network, forecast, roofline, scaling
 from vtm_lesson.merging import match, match_plain, nearest
-from vtm_lesson.model import VideoClassifier, count
+from vtm_lesson.network import VideoClassifier, by_chunks, count
 from vtm_lesson.partition import uniform
-from vtm_lesson.streaming import by_chunks
 
 torch.set_num_threads(1)
 
@@ -42,7 +40,7 @@ torch.set_num_threads(1)
 # project's benchmark: three ways to build it, each beside two baselines without merging. One film, one machine, one run.
 
 # %% tags=["nbval-ignore-output"]
-RESULTS = Path(vtm_lesson.__file__).parent.parent / "data" / "results"
+RESULTS = data_path("results")
 record = json.loads((RESULTS / "bench_network.json").read_text())
 found = {row["name"]: row for row in record["rows"]}
 faster = {}
@@ -244,7 +242,7 @@ checks.amdahl(amdahl)
 # %% tags=["nbval-ignore-output"]
 blocks = [sum(row.values()) for row in before]
 fewer = [b.total / a.total for b, a in zip(small.blocks, count(merging, 60, 8, 8).blocks, strict=True)]
-predicted = limits.amdahl(blocks, fewer)
+predicted = roofline.amdahl(blocks, fewer)
 print("FLOPs, block by block: " + ", ".join(f"{f:.2f} times fewer" for f in fewer))
 print(f"predicted: {predicted:.1f} times as fast; with blocks 2 and 3 for nothing {sum(blocks) / blocks[0]:.1f} times")
 
@@ -608,7 +606,7 @@ print("match against match_plain", *faster, sep="\n")
 # place of 24. Only the *best* target of each source matters. So, with 512 targets or more, `match` first makes all cosines in bfloat16. They are off by a
 # little, but by how much at most can be worked out: about 0.004 here. A target further below the best than twice that cannot be the
 # best. With random keys one or two candidates are usually left of each row (with a still background more), and only those are multiplied again in float32.
-# The result is exact; the expensive arithmetic is spent where it decides. `vtm_lesson/screening.py` has the bound.
+# The result is exact; the expensive arithmetic is spent where it decides. `vtm_lesson/merging/fast_cpu.py` has the bound.
 
 # %% [markdown]
 # ## The roofline: what the machine allows
@@ -705,10 +703,10 @@ peak, bandwidth = max(product), 2 * 4 * 2**24 / min(took)
 print(f"computes {peak / 1e9:.0f} GFLOP/s, moves {bandwidth / 1e9:.0f} GB/s; the ridge: {peak / bandwidth:.1f} FLOPs per byte")
 
 # %% tags=["nbval-ignore-output"]
-works = limits.works(n=2048, dim=64, gamma=6)
+works = roofline.workloads(n=2048, dim=64, gamma=6)
 took = measuring.interleaved({name: work.run for name, work in works.items()}, rounds=10)
 reached = {name: (work.flops / work.moved, work.flops / min(took[name])) for name, work in works.items()}
-plots.show(limits.picture(reached, peak, bandwidth, title="One core of this machine: what it allows, and what is reached"))
+plots.show(plots.roofline(reached, peak, bandwidth, title="One core of this machine: what it allows, and what is reached"))
 
 # %% [markdown]
 # What to see:
@@ -734,13 +732,13 @@ plots.show(limits.picture(reached, peak, bandwidth, title="One core of this mach
 
 # %% tags=["nbval-ignore-output"]
 sizes = [1024, 2048, 4096, 8192]
-grown = growth.growth(sizes, dim=64, limit=10.0, rounds=5)["points"]
+grown = scaling.growth(sizes, dim=64, limit=10.0, rounds=5)["points"]
 series = {name: [1e3 * point["seconds"]["median"] for point in points] for name, points in grown.items()}
 plots.show(plots.cost(sizes, series, ylabel="milliseconds", title="Cost against tokens, D = 64, gamma = 6"))
 
 # %% tags=["nbval-ignore-output"]
 for name, milliseconds in series.items():
-    power, error = growth.exponent(sizes, milliseconds)
+    power, error = scaling.exponent(sizes, milliseconds)
     print(f"{name:26s} N^{power:.1f} +- {error:.1f}")
 
 # %% [markdown]
@@ -767,10 +765,10 @@ for name, points in record["points"].items():
 
 # %% tags=["nbval-ignore-output"]
 print("predicted, 120 frames:")
-print(planner.plan(120, (8, 8), 256, CHUNKS, gamma=6))
+print(forecast.predict(120, (8, 8), 256, CHUNKS, gamma=6))
 
 # %% tags=["nbval-ignore-output"]
-measured = planner.block_costs(120, (8, 8), 256, CHUNKS, gamma=6)
+measured = forecast.block_costs(120, (8, 8), 256, CHUNKS, gamma=6)
 print("measured:")
 for i, (_, seconds, held) in enumerate(measured, 1):
     print(f"block {i}: {seconds:.3f} s, {held / 2**20:.0f} MiB")
@@ -884,7 +882,7 @@ show_stored("bench_training.json")
 # %% tags=["nbval-ignore-output"]
 if torch.cuda.is_available():
     print("The paper's full size, on", torch.cuda.get_device_name())
-    print(network_table.text(network_table.network(device="cuda")))
+    print(bench_network.text(bench_network.network(device="cuda")))
 else:
     print("CUDA, from a stored run:")
     show_stored("bench_network_cuda*.json")
@@ -937,7 +935,7 @@ sources, targets = 15_360 - 2_560, 2_560  # the paper's film at gamma 6, if all 
 print(f"all scores: {4 * sources * targets / 2**20:.0f} MiB; what the fused matcher writes: {12 * sources / 2**20:.2f} MiB")
 
 # %% [markdown]
-# In PyTorch each line is still a trip through memory. The real one, `vtm_lesson/kernels.py`, is written in Triton, a language for
+# In PyTorch each line is still a trip through memory. The real one, `vtm_lesson/merging/fast_cuda.py`, is written in Triton, a language for
 # such kernels inside Python. Triton can *interpret* a kernel on the CPU, slowly, to show that it is right:
 
 # %% tags=["nbval-ignore-output"]
@@ -947,11 +945,12 @@ import sys
 
 CODE = """
 import torch
-from vtm_lesson import kernels, merging
+from vtm_lesson import merging
+from vtm_lesson.merging import fast_cuda
 place = torch.arange(200)
 keys = torch.randn(1, 200, 32, generator=torch.Generator().manual_seed(0))
 targets, sources = place[::6][None], place[place % 6 > 0][None]
-best, _ = kernels.nearest_fused(keys, targets, sources)
+best, _ = fast_cuda.nearest_fused(keys, targets, sources)
 print("the Triton kernel, interpreted:", len(best[0]), "sources, same targets:", bool(torch.equal(best, merging.nearest(keys, targets)[0])))
 """
 if importlib.util.find_spec("triton") is None:
@@ -961,7 +960,7 @@ else:  # in a process of its own: Triton looks at this variable once, when it is
     print(done.stdout or done.stderr[-300:])
 
 # %% [markdown]
-# `tests/test_kernels.py` does this with ties and ragged sizes, and compiles the kernel for two generations of GPUs (sm_80 and
+# `tests/merging/test_fast_cuda.py` does this with ties and ragged sizes, and compiles the kernel for two generations of GPUs (sm_80 and
 # sm_90). That it is *fast* there: not yet measured.
 
 # %% [markdown]

@@ -1,0 +1,511 @@
+"""ToMe in timm's ViTs: nothing changes at r = 0, and what changes otherwise is what a plain transcription computes."""
+
+import copy
+import io
+import math
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from vtm_lesson.hosts import timm_vit as tome
+from vtm_lesson.partition import uniform
+
+# isort: split
+import timm
+from timm.layers import SwiGLU
+from timm.models import vision_transformer as vit
+from timm.models.vision_transformer import VisionTransformer
+
+SMALL = {"img_size": 32, "depth": 3, "embed_dim": 32, "num_heads": 2, "num_classes": 5}
+PLAIN = {**SMALL, "patch_size": 8}
+
+
+def named(name, **kwargs):
+    return timm.create_model(name, **{**SMALL, "patch_size": 8, **kwargs})
+
+
+# name -> (how it is made, number of protected tokens)
+MODELS = {
+    "vit": (lambda: named("vit_tiny_patch16_224"), 1),
+    "vit, average pool": (lambda: named("vit_tiny_patch16_224", global_pool="avg"), 1),
+    "no class token": (lambda: VisionTransformer(**PLAIN, class_token=False, global_pool="avg"), 0),
+    "attention pool": (lambda: VisionTransformer(**PLAIN, class_token=False, global_pool="map"), 0),
+    "max pool": (lambda: VisionTransformer(**PLAIN, global_pool="max"), 1),
+    "deit": (lambda: named("deit_tiny_patch16_224"), 1),
+    "deit distilled": (lambda: named("deit_tiny_distilled_patch16_224"), 2),
+    "deit3 (LayerScale)": (lambda: named("deit3_small_patch16_224"), 1),
+    "dinov2 (LayerScale)": (lambda: named("vit_small_patch14_dinov2"), 1),
+    "dinov2 with registers": (lambda: named("vit_small_patch14_reg4_dinov2"), 5),
+    "registers, no class": (lambda: named("vit_medium_patch16_reg4_gap_256"), 4),
+    "clip (pre-norm)": (lambda: named("vit_base_patch32_clip_224"), 1),
+    "post-norm": (lambda: VisionTransformer(**PLAIN, block_fn=vit.ResPostBlock, init_values=0.5), 1),
+    "qk_norm": (lambda: VisionTransformer(**PLAIN, qk_norm=True, init_values=0.1), 1),
+    "differential attention": (lambda: VisionTransformer(**PLAIN, attn_layer="diff", qk_norm=True), 1),
+    "swiglu": (lambda: VisionTransformer(**PLAIN, mlp_layer=SwiGLU, reg_tokens=2), 3),
+    "any image size": (lambda: VisionTransformer(**PLAIN, dynamic_img_size=True), 1),
+}
+
+
+def perturbed(model, seed=0):
+    """No parameter stays at a value that hides it (class tokens start at zero, LayerScale at 1e-5)."""
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.15 * torch.randn(parameter.shape, generator=generator))
+    return model.eval()
+
+
+@pytest.fixture(params=MODELS, ids=str)
+def known(request):
+    make, prefix = MODELS[request.param]
+    return perturbed(make()), prefix
+
+
+@pytest.fixture
+def model():
+    return perturbed(VisionTransformer(**PLAIN))
+
+
+@pytest.fixture
+def images():
+    return torch.randn(4, 3, 32, 32, generator=torch.Generator().manual_seed(1))
+
+
+# ------------------------------------------------------------------------------------------ nothing changes at r = 0
+
+
+def test_r_zero_changes_nothing(known, images):
+    model, prefix = known
+    keys = list(model.state_dict())
+    with torch.no_grad():
+        before = model(images), model.forward_features(images)
+        assert tome.apply(model, 0) is model
+        after = model(images), model.forward_features(images)
+    torch.testing.assert_close(after, before, rtol=1e-6, atol=1e-6)
+    assert list(model.state_dict()) == keys
+    assert model.merges.n_in == model.merges.n_out == 16 + prefix
+
+
+def test_every_kind_merges_protects_and_is_restored(known, images):
+    model, prefix = known
+    with torch.no_grad():
+        before = model(images)
+        tome.apply(model, [3, 0, 4])
+        merged = model(images)
+        assert merged.shape == before.shape and (merged - before).abs().max() > 1e-5
+        assert [m.n_out for m in model.layer_merges] == [13 + prefix, 13 + prefix, 9 + prefix]
+        assert (model.merges.n_in, model.merges.n_out) == (16 + prefix, 9 + prefix)
+        size = model.merges.size()
+        assert (size[:, :prefix] == 1).all() and (size.sum(1) == 16 + prefix).all()
+        assert (model.merges.group[:, :prefix] == torch.arange(prefix)).all()
+        assert tome.remove(model) is model
+        assert torch.equal(model(images), before)
+    assert not hasattr(model, "merges") and not hasattr(model, "tome")
+    assert not any(m._forward_hooks or m._forward_pre_hooks for m in model.modules())
+
+
+# ---------------------------------------------------------------------------------- against a plain transcription
+
+
+def plain_tome(model, films, amounts, proportional):
+    """ToMe's ViT in numpy float64, one film (list of frames) at a time, tokens in a Python list; from the formulae."""
+    w = {k: v.double().numpy() for k, v in model.state_dict().items()}
+    heads, dim, p = model.blocks[0].attn.num_heads, model.embed_dim, model.patch_embed.patch_size[0]
+    erf = np.vectorize(math.erf)
+
+    def norm(x, name):
+        if name + ".weight" not in w:
+            return x
+        centred = x - x.mean(-1, keepdims=True)
+        return centred / np.sqrt((centred**2).mean(-1, keepdims=True) + 1e-6) * w[name + ".weight"] + w[name + ".bias"]
+
+    def linear(x, name):
+        return x @ w[name + ".weight"].T + w[name + ".bias"]
+
+    outputs, groups = [], []
+    for film in films:
+        tokens, protected = [], []
+        for frame in film:
+            patches = []
+            for top in range(0, frame.shape[1], p):
+                for left in range(0, frame.shape[2], p):
+                    patch = frame[:, top : top + p, left : left + p]
+                    kernel = w["patch_embed.proj.weight"]
+                    patches.append((kernel * patch).sum((1, 2, 3)) + w["patch_embed.proj.bias"])
+            sequence = np.stack(([w["cls_token"][0, 0]] if "cls_token" in w else []) + patches) + w["pos_embed"][0]
+            if "cls_token" in w:
+                protected, sequence = [sequence[0]], sequence[1:]
+            tokens += list(sequence)
+        x = np.stack(protected + tokens)
+        n_protected = len(protected)
+        size = [1.0] * len(x)
+        members = [[i] for i in range(len(x))]  # of every present token: the original tokens in it
+        for i, r in enumerate(amounts):
+            name = f"blocks.{i}."
+            q, k, v = np.split(linear(norm(x, name + "norm1"), name + "attn.qkv"), 3, axis=1)
+            width = dim // heads
+            out = np.zeros_like(x)
+            for h in range(heads):
+                part = slice(h * width, (h + 1) * width)
+                for a in range(len(x)):
+                    score = np.array([q[a, part] @ k[b, part] / math.sqrt(width) for b in range(len(x))])
+                    if proportional:
+                        score = score + np.log(size)
+                    share = np.exp(score - score.max())
+                    out[a, part] = (share / share.sum()) @ v[:, part]
+            x = x + linear(out, name + "attn.proj")
+
+            key = sum(k[:, h * width : (h + 1) * width] for h in range(heads)) / heads
+            sources = [j for j in range(n_protected, len(x)) if j % 2 == 0]
+            targets = [j for j in range(n_protected, len(x)) if j % 2 == 1]
+            edges = []
+            for s in sources:
+                cosines = [key[s] @ key[t] / np.linalg.norm(key[s]) / np.linalg.norm(key[t]) for t in targets]
+                best = int(np.argmax(cosines))
+                edges.append((cosines[best], s, targets[best]))
+            edges.sort(reverse=True)
+            gone = {s: t for _, s, t in edges[: min(r, (len(x) - n_protected) // 2)]}
+            kept = [j for j in range(len(x)) if j not in gone]
+            new_x, new_size, new_members = [], [], []
+            for j in kept:
+                group = [j] + [s for s, t in gone.items() if t == j]
+                total = sum(size[g] for g in group)
+                new_x.append(sum(size[g] * x[g] for g in group) / total)
+                new_size.append(total)
+                new_members.append(sorted(m for g in group for m in members[g]))
+            x, size, members = np.stack(new_x), new_size, new_members
+
+            hidden = linear(norm(x, name + "norm2"), name + "mlp.fc1")
+            x = x + linear(hidden * 0.5 * (1 + erf(hidden / math.sqrt(2))), name + "mlp.fc2")
+        x = norm(x, "norm")
+        if n_protected:
+            pooled = x[0]
+        else:
+            pooled = norm(sum(s * t for s, t in zip(size, x, strict=True)) / sum(size), "fc_norm")
+        outputs.append(linear(pooled, "head"))
+        groups.append(members)
+    return np.stack(outputs), groups
+
+
+def members_of(merge, item):
+    return [sorted((merge.group[item] == j).nonzero()[:, 0].tolist()) for j in range(merge.n_out)]
+
+
+@pytest.mark.parametrize("proportional", [True, False], ids=["proportional", "plain attention"])
+@pytest.mark.parametrize("r, amounts", [(3, [3] * 4), ((2, -1.0), [4, 3, 1, 0]), ([0, 5, 0, 1], [0, 5, 0, 1])], ids=str)
+@pytest.mark.parametrize("frames", [1, 2])
+def test_against_a_plain_transcription(r, amounts, proportional, frames):
+    model = perturbed(VisionTransformer(**{**PLAIN, "depth": 4}), seed=3).double()
+    images = torch.randn(4, 3, 32, 32, dtype=torch.float64, generator=torch.Generator().manual_seed(5))
+    films = images.unflatten(0, (-1, frames)).numpy()
+    expected, groups = plain_tome(model, films, amounts, proportional)
+    unmerged, _ = plain_tome(model, films, [0] * 4, proportional)
+    tome.apply(model, r, proportional, frames=frames)
+    with torch.no_grad():
+        got = model(images)
+    np.testing.assert_allclose(got.numpy(), expected, rtol=0, atol=1e-6)
+    assert abs(expected - unmerged).max() > 1e-3  # so the line above says something
+    for item, members in enumerate(groups):
+        assert members_of(model.merges, item) == members
+
+
+def test_against_a_plain_transcription_with_averagepool():
+    model = perturbed(VisionTransformer(**PLAIN, class_token=False, global_pool="avg"), seed=4).double()
+    images = torch.randn(2, 3, 32, 32, dtype=torch.float64, generator=torch.Generator().manual_seed(6))
+    expected, groups = plain_tome(model, images[:, None].numpy(), [4, 4, 4], True)
+    tome.apply(model, 4)
+    with torch.no_grad():
+        np.testing.assert_allclose(model(images).numpy(), expected, rtol=0, atol=1e-6)
+    assert [members_of(model.merges, i) for i in range(2)] == groups
+    assert model.forward_features(images).shape == (2, 16, 32)  # unmerged before the pool
+
+
+# ----------------------------------------------------------------------------------------------- settings
+
+
+def test_applying_twice_is_applying_once(model, images):
+    with torch.no_grad():
+        once = tome.apply(copy.deepcopy(model), 4)(images)
+        tome.apply(model, 2, proportional=False)
+        model(images)
+        assert torch.equal(tome.apply(model, 4)(images), once)
+        assert model.merges.n_out == 17 - 12
+        before = [len(m._forward_hooks) + len(m._forward_pre_hooks) for m in model.modules()]
+        tome.apply(model, 4)
+    assert [len(m._forward_hooks) + len(m._forward_pre_hooks) for m in model.modules()] == before
+
+
+def test_a_refused_setting_leaves_the_last_one(model, images):
+    tome.apply(model, 2)
+    with pytest.raises(ValueError):
+        tome.apply(model, [1, 2])
+    model(images)
+    assert model.merges.n_out == 17 - 6
+
+
+def test_patch_merge(images):
+    model = perturbed(VisionTransformer(**PLAIN, reg_tokens=2))
+    with pytest.raises(ValueError, match="merged nothing yet"):
+        tome.patch_merge(tome.apply(model, 4))
+    model(images)
+    merge = tome.patch_merge(model)
+    assert (merge.n_in, merge.n_out) == (16, 4) and torch.equal(merge.size(), model.merges.size()[:, 3:])
+    assert torch.equal(merge.group.gather(1, merge.keep), torch.arange(4).expand(4, 4))
+    with pytest.raises(ValueError, match="merged nothing yet"):
+        tome.patch_merge(tome.remove(model))
+
+
+def test_removing_from_an_untouched_model_does_nothing(model, images):
+    before = model(images)
+    assert torch.equal(tome.remove(model)(images), before)
+
+
+def test_schedules():
+    assert tome.schedule(3, 4) == [3, 3, 3, 3]
+    assert tome.schedule([1, 2], 2) == [1, 2]
+    assert tome.schedule((3, -1), 4) == [6, 4, 2, 0]  # 3 + 3 * (1, 1/3, -1/3, -1)
+    assert tome.schedule((3, 1), 4) == [0, 2, 4, 6]
+    assert tome.schedule((8, 0), 3) == [8, 8, 8]
+    assert tome.schedule((5, -1), 1) == [5]
+    for r in range(20):
+        for depth in range(1, 14):
+            for slope in (-1.0, -0.7, -0.33, 0.5, 1.0):
+                amounts = tome.schedule((r, slope), depth)
+                assert sum(amounts) == r * depth and min(amounts) >= 0
+                assert amounts == sorted(amounts, reverse=slope < 0)
+
+
+def test_too_much_is_half(model, images):
+    tome.apply(model, 1000)
+    model(images)
+    assert [m.n_out - 1 for m in model.layer_merges] == [8, 4, 2]
+    deep = perturbed(VisionTransformer(**{**PLAIN, "depth": 7}))
+    tome.apply(deep, 1000)
+    deep(images)
+    assert [m.n_out - 1 for m in deep.layer_merges] == [8, 4, 2, 1, 1, 1, 1]
+
+
+def test_amount_from_similarity(model, images):
+    seen = []
+
+    def amount(index, similarity):
+        seen.append((index, tuple(similarity.shape)))
+        return int((similarity > 0.5).sum(1).min())
+
+    tome.apply(model, amount)
+    model(images)
+    assert [i for i, _ in seen] == [0, 1, 2] and seen[0][1] == (4, 8)
+    tome.apply(model, lambda index, similarity: int((similarity >= -1.01).sum(1).min()))
+    model(images)
+    assert [m.n_out - 1 for m in model.layer_merges] == [8, 4, 2]
+    tome.apply(model, lambda index, similarity: 0.5)
+    with pytest.raises(ValueError, match="gave 0.5 in block 0"):
+        model(images)
+
+
+def test_own_partition(model, images):
+    """One target: everything may go into one token, which is then the mean of all patch tokens of the first block."""
+    tome.apply(model, [15, 0, 0], partition=lambda n: torch.tensor([n - 1]))
+    model(images)
+    assert model.merges.size().tolist() == [[1, 16]] * 4
+    tome.apply(model, 100, partition=lambda n: uniform(n, 4))
+    model(images)
+    assert [m.n_out - 1 for m in model.layer_merges] == [4, 1, 1]
+
+
+@pytest.mark.parametrize(
+    "r, message",
+    [
+        ([1, 2], "lists 2 numbers; this model has 3 blocks"),
+        (-1, "-1; tokens merged away"),
+        ([1, 2.5, 3], "2.5"),
+        (True, "True"),
+        ("8", "'8'"),
+        (None, "None"),
+        ((8, 2.0), "slope from -1 to 1"),
+        ((8,), "a tuple is"),
+        ((8, 1, 1), "a tuple is"),
+    ],
+)
+def test_wrong_amounts(model, r, message):
+    with pytest.raises(ValueError, match=message):
+        tome.apply(model, r)
+    assert not hasattr(model, "tome")
+
+
+def test_wrong_frames(model, images):
+    for frames in (0, 1.5, True):
+        with pytest.raises(ValueError, match="frames"):
+            tome.apply(model, 1, frames=frames)
+    tome.apply(model, 1, frames=3)
+    with pytest.raises(ValueError, match="no whole number of films of 3 frames"):
+        model(images)
+
+
+# ------------------------------------------------------------------------------------------------ refused models
+
+
+class OwnAttention(vit.Attention):
+    def forward(self, x, attn_mask=None, is_causal=False):
+        return super().forward(x)
+
+
+class OwnBlock(vit.Block):
+    def forward(self, x, attn_mask=None, is_causal=False):
+        return super().forward(x)
+
+
+class OwnModel(VisionTransformer):
+    def forward_features(self, x, **kwargs):
+        return super().forward_features(x.flip(-1), **kwargs)
+
+
+@pytest.mark.parametrize(
+    "make, message",
+    [
+        (lambda: timm.create_model("swin_tiny_patch4_window7_224", embed_dim=8, depths=(1, 1), num_heads=(1, 1)),
+         "SwinTransformer is not a timm VisionTransformer"),
+        (lambda: torch.nn.Linear(2, 2), "Linear is not"),
+        (lambda: VisionTransformer(**PLAIN, block_fn=vit.ParallelScalingBlock), "made of ParallelScalingBlock"),
+        (lambda: VisionTransformer(**PLAIN, block_fn=vit.ParallelThingsBlock), "made of ParallelThingsBlock"),
+        (lambda: VisionTransformer(**PLAIN, block_fn=OwnBlock), "made of OwnBlock"),
+        (lambda: VisionTransformer(**PLAIN, attn_layer=OwnAttention), "attention of type OwnAttention"),
+    ],
+    ids=["swin", "linear", "parallel scaling", "parallel things", "own block", "own attention"],
+)
+def test_refused_models(make, message):
+    with pytest.raises(ValueError, match=message) as caught:
+        tome.apply(make(), 2)
+    assert "\n" not in str(caught.value)
+
+
+def test_own_subclass_with_timm_blocks_works(images):
+    model = perturbed(OwnModel(**PLAIN))
+    with torch.no_grad():
+        before = model(images)
+        assert torch.equal(tome.apply(model, 0)(images), before)
+        model = tome.apply(model, 2)
+        model(images)
+    assert model.merges.n_out == 17 - 6
+
+
+def test_attention_without_a_mask_is_refused(model, images, monkeypatch):
+    """As in timm before 1.0.16."""
+    forward = vit.Attention.forward
+    monkeypatch.setattr(vit.Attention, "forward", lambda self, x: forward(self, x))
+    with pytest.raises(ValueError, match="install timm 1.0.16 or newer"):
+        tome.apply(model, 2)
+    tome.apply(model, 2, proportional=False)
+
+
+def test_masks_and_checkpointing_are_refused(model, images):
+    tome.apply(model, 2)
+    with pytest.raises(ValueError, match="attn_mask"):
+        model(images, attn_mask=torch.zeros(17, 17))
+    with pytest.raises(ValueError, match="is_causal"):
+        model(images, is_causal=True)
+    model.set_grad_checkpointing(True)
+    with pytest.raises(ValueError, match="checkpointing"):
+        model(images)
+    model.set_grad_checkpointing(False)
+    model(images)
+    assert model.merges.n_out == 17 - 6  # the refused passes left nothing behind
+
+
+# ------------------------------------------------------------------------------------------------ life in a project
+
+
+def test_fused_attention_gets_the_log_sizes(model, images, monkeypatch):
+    masks, fused = [], F.scaled_dot_product_attention
+
+    def spy(q, k, v, attn_mask=None, **kwargs):
+        masks.append(attn_mask)
+        return fused(q, k, v, attn_mask=attn_mask, **kwargs)
+
+    monkeypatch.setattr(F, "scaled_dot_product_attention", spy)
+    tome.apply(model, 4)
+    model(images)
+    assert masks[0] is None and [tuple(m.shape) for m in masks[1:]] == [(4, 1, 1, 13), (4, 1, 1, 9)]
+    torch.testing.assert_close(masks[1].exp()[:, 0, 0].sum(1), torch.full((4,), 17.0))
+    masks.clear()
+    tome.apply(model, 4, proportional=False)
+    model(images)
+    assert masks == [None] * 3
+
+
+def test_copies_and_files(model, images):
+    tome.apply(model, (3, -1.0))
+    with torch.no_grad():
+        expected = model(images)
+        twin = copy.deepcopy(model)
+        buffer = io.BytesIO()
+        torch.save(model, buffer)
+        buffer.seek(0)
+        loaded = torch.load(buffer, weights_only=False)
+        tome.apply(model, 0)
+        for other in (twin, loaded):
+            assert torch.equal(other(images), expected)
+            assert other.merges.n_out == 8 and model.merges is not other.merges
+            tome.remove(other)
+            assert torch.equal(other(images), model(images))
+    fresh = VisionTransformer(**PLAIN)
+    fresh.load_state_dict(tome.apply(model, 4).state_dict())
+
+
+def test_gradients(model, images):
+    """Along a random direction, the derivative is the difference quotient."""
+    model = tome.apply(model.double().train(), 4)
+    x = images.double().requires_grad_()
+    model(x).square().sum().backward()
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in model.parameters())
+    step = 1e-5 * torch.randn(x.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
+    with torch.no_grad():
+        change = model(x + step).square().sum() - model(x - step).square().sum()
+    torch.testing.assert_close((x.grad * step).sum() * 2, change, rtol=1e-4, atol=0)
+
+
+def test_training_mode_with_dropout(images):
+    model = VisionTransformer(**PLAIN, drop_path_rate=0.5, proj_drop_rate=0.2, attn_drop_rate=0.2, patch_drop_rate=0.25)
+    tome.apply(model.train(), 2)
+    model(images).sum().backward()
+    assert (model.merges.n_in, model.merges.n_out) == (13, 7)
+
+
+def test_low_precision(model, images):
+    with torch.no_grad():
+        exact = tome.apply(model, 2)(images)
+        half = copy.deepcopy(model).bfloat16()
+        assert (half(images.bfloat16()).float() - exact).abs().max() < 0.2 * exact.abs().max()
+        assert half.merges.size().dtype == torch.float32
+        with torch.autocast("cpu", torch.bfloat16):
+            assert model(images).isfinite().all()
+
+
+def test_intermediates_and_feature_paths(model, images):
+    tome.apply(model, 4)
+    with torch.no_grad():
+        features = model.forward_features(images)
+        final, between = model.forward_intermediates(images, output_fmt="NLC", norm=True)
+    assert [b.shape[1] for b in between] == [12, 8, 4]
+    torch.testing.assert_close(final, features)
+    assert model.merges.unmerge(features).shape == (4, 17, 32)
+    model.forward_intermediates(images, indices=[0], output_fmt="NLC", stop_early=True, intermediates_only=True)
+    assert model.merges.n_out == 13
+
+
+def test_one_frame_a_film_is_per_frame(model, images):
+    with torch.no_grad():
+        alone = tome.apply(model, 3)(images)
+        assert torch.equal(tome.apply(model, 3, frames=1)(images), alone)
+        joint = tome.apply(model, 3, frames=4)(images)
+    assert joint.shape == (1, 5) and model.merges.n_in == 1 + 4 * 16
+
+
+def test_export(model, images):
+    """torch.export follows matching and merging as one graph, without a break."""
+    tome.apply(model, 3)
+    with torch.no_grad():
+        exported = torch.export.export(model, (images,)).module()
+        torch.testing.assert_close(exported(images.flip(0)), model(images.flip(0)))

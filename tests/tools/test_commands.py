@@ -1,0 +1,370 @@
+"""The commands of the README, and the environment they make."""
+
+import ast
+import contextlib
+import importlib.metadata
+import importlib.util
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import pytest
+import tomllib
+import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+import lab
+import lock
+import setup_env
+
+ROOT = Path(lab.__file__).resolve().parent.parent
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+PINS = [Requirement(line) for line in (ROOT / "requirements.txt").read_text().splitlines() if not line.startswith("#")]
+PINNED = {canonicalize_name(pin.name): pin for pin in PINS}
+needs_make = pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed here")
+
+
+def version(pin: Requirement) -> str:
+    return str(pin.specifier).removeprefix("==")
+
+
+# ---------------------------------------------------------------------------------------------------------- the pins
+
+def test_every_line_is_an_exact_pin_without_a_build():
+    for pin in PINS:
+        assert re.fullmatch(r"==[\w.]+", str(pin.specifier)), f"{pin}: one exact version, without +cpu or +cu"
+        assert not canonicalize_name(pin.name).startswith(("nvidia-", "cuda-")), f"{pin}: torch chooses these itself"
+    assert len(PINNED) == len(PINS)
+    assert str(PINNED["triton"].marker) == 'sys_platform == "linux"'
+    assert "setuptools" in PINNED, "needed to install this package without fetching anything"
+
+
+def test_pins_satisfy_the_ranges_of_the_package():
+    wanted = PROJECT["dependencies"] + [text for extra in PROJECT["optional-dependencies"].values() for text in extra]
+    for requirement in map(Requirement, wanted):
+        pin = PINNED.get(canonicalize_name(requirement.name))
+        assert pin is not None, f"{requirement.name} is not pinned: run make lock"
+        assert requirement.specifier.contains(version(pin)), f"pinned {pin}, but pyproject.toml says {requirement}"
+
+
+def test_ranges_admit_the_pair_of_builds_that_gpu_machines_have():
+    ranges = {r.name: r.specifier for r in map(Requirement, PROJECT["dependencies"])}
+    assert ranges["torch"].contains("2.11.0") and ranges["torchvision"].contains("0.26.0")
+
+
+def test_indirect_packages_are_pinned_too():
+    """Walk the installed packages' own requirements: whatever is reached must be pinned."""
+    extras = [text for extra in PROJECT["optional-dependencies"].values() for text in extra]
+    todo = [(Requirement(text), "") for text in PROJECT["dependencies"] + extras]
+    seen, missing = set(), []
+    while todo:
+        requirement, by = todo.pop()
+        name = canonicalize_name(requirement.name)
+        if name.startswith(("nvidia-", "cuda-")):
+            continue
+        if name not in PINNED:
+            missing.append(f"{name} (for {by})")
+            continue
+        for extra in {"", *requirement.extras} - {e for n, e in seen if n == name}:
+            seen.add((name, extra))
+            try:
+                texts = importlib.metadata.requires(name) or []
+            except importlib.metadata.PackageNotFoundError:
+                continue
+            for inner in map(Requirement, texts):
+                if inner.marker is None or inner.marker.evaluate({"extra": extra}):
+                    todo.append((inner, name))
+    assert not missing, f"not pinned: {', '.join(sorted(missing))}; run make lock"
+    assert len({name for name, _ in seen}) > 100
+
+
+def test_lock_writes_pins_that_hold_everywhere():
+    freeze = "b==2\ntorch==2.13.0+cpu\nnvidia-cublas==13.0\ncuda-bindings==1\npip==26\nwheel==1\nA==1\ntriton==3.7.1\n"
+    freeze += "-e git+https://example.org/vtm#egg=vtm_lesson\nvtm-lesson @ file:///x\nvtm-lesson==0.1.0\nsetuptools==84\n"
+    lines = [line for line in lock.pins(freeze).splitlines() if not line.startswith("#")]
+    assert lines == ["A==1", "b==2", "setuptools==84", "torch==2.13.0", 'triton==3.7.1; sys_platform == "linux"']
+
+
+def test_what_lock_holds_is_what_is_pinned():
+    for held in map(Requirement, lock.HELD):
+        assert PINNED[held.name].specifier == held.specifier and PINNED[held.name].marker == held.marker
+
+
+def test_conda_users_get_the_same_pins():
+    environment = yaml.safe_load((ROOT / "environment.yml").read_text())
+    conda = [item for item in environment["dependencies"] if isinstance(item, str)]
+    (pip,) = [item["pip"] for item in environment["dependencies"] if isinstance(item, dict)]
+    assert conda == ["python=3.11", "pip"], "conda gives Python and pip; a package named here could drift from the pins"
+    assert pip == ["-r requirements.txt", "-e ."], "pip gives the rest from requirements.txt, and this package"
+    assert setup_env.OLDEST == (3, 11)
+
+
+# ------------------------------------------------------------------------------------------------------------ set up
+
+@pytest.fixture
+def setup(tmp_path: Path, monkeypatch):
+    """setup_env in an empty project, its commands recorded instead of run."""
+    venv = tmp_path / ".venv"
+    for name, path in {
+        "ROOT": tmp_path,
+        "VENV": venv,
+        "PYTHON": venv / "bin/python",
+        "DONE": venv / "installed.json",
+        "BUSY": venv / "installing",
+    }.items():
+        monkeypatch.setattr(setup_env, name, path)
+    (tmp_path / "requirements.txt").write_text("a==1\n")
+    (tmp_path / "pyproject.toml").write_text("")
+    calls: list[str] = []
+
+    def run(*command):
+        calls.append(" ".join(map(str, command)))
+        if "venv" in command:
+            shutil.rmtree(venv, ignore_errors=True)
+            setup_env.PYTHON.parent.mkdir(parents=True)
+            setup_env.PYTHON.touch()
+
+    monkeypatch.setattr(setup_env, "run", run)
+
+    def again() -> list[str]:
+        calls.clear()
+        setup_env.main()
+        return list(calls)
+
+    again.calls = calls
+    return again
+
+
+def test_the_second_set_up_does_nothing(setup):
+    first = setup()
+    assert len(first) == 3 and "-m venv --clear" in first[0] and "-r " in first[1] and "--editable" in first[2]
+    assert "--no-build-isolation" in first[2] and "--no-deps" in first[2], "nothing beyond the pins is fetched"
+    assert setup() == []
+
+
+def test_new_pins_are_installed_into_the_old_environment(setup, tmp_path):
+    setup()
+    (tmp_path / "requirements.txt").write_text("a==2\n")
+    assert [("venv" in call.split()) for call in setup()] == [False, False], "only pip, twice"
+    assert setup() == []
+
+
+def test_a_moved_folder_gets_a_new_environment(setup, tmp_path):
+    setup()
+    setup_env.DONE.write_text(setup_env.DONE.read_text().replace(str(tmp_path), "/somewhere/else"))
+    assert "--clear" in setup()[0]
+    assert setup() == []
+
+
+def test_an_interrupted_installation_is_started_over(setup, monkeypatch):
+    run = setup_env.run
+
+    def interrupted(*command):
+        run(*command)
+        if "-r" in command:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(setup_env, "run", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        setup()
+    monkeypatch.setattr(setup_env, "run", run)
+    setup_env.BUSY.write_text("0")  # not the number of a living process
+    assert "--clear" in setup()[0]
+    assert setup() == []
+
+
+def test_an_environment_made_by_hand_is_completed_not_cleared(setup):
+    setup_env.PYTHON.parent.mkdir(parents=True)
+    setup_env.PYTHON.touch()
+    assert not any("--clear" in call for call in setup())
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows cannot be asked whether a process lives")
+def test_two_set_ups_at_once_do_not_meet(setup):
+    setup_env.PYTHON.parent.mkdir(parents=True)
+    setup_env.BUSY.write_text(str(os.getpid()))
+    with pytest.raises(SystemExit, match="is setting up .venv right now"):
+        setup()
+    assert setup.calls == []
+
+
+def test_an_old_python_gets_a_sentence(setup, monkeypatch):
+    monkeypatch.setattr(sys, "version_info", (3, 9, 1))
+    with pytest.raises(SystemExit, match=r"needs Python 3\.11 or newer, and .* is 3\.9; name another"):
+        setup()
+    monkeypatch.undo()
+    ast.parse(Path(setup_env.__file__).read_text(), feature_version=(3, 6))  # an old Python can read that far
+
+
+def test_a_python_without_venv_gets_a_sentence(setup, monkeypatch):
+    monkeypatch.setitem(sys.modules, "ensurepip", None)
+    with pytest.raises(SystemExit, match="lacks its module ensurepip; .*python3-venv"):
+        setup()
+
+
+# --------------------------------------------------------------------------------------------------------- make lab
+
+def test_lab_options():
+    bare = lab.options({}, "linux", False, [])
+    assert "--ServerApp.ip=127.0.0.1" in bare and "--no-browser" in bare and "--allow-root" not in bare
+    assert not any("token" in option or "password" in option for option in bare), "JupyterLab makes its own token"
+    assert "--allow-root" in lab.options({}, "linux", True, [])
+    assert "--no-browser" not in lab.options({"DISPLAY": ":0"}, "linux", False, [])
+    assert "--no-browser" not in lab.options({}, "darwin", False, [])
+    given = lab.options({}, "linux", False, ["--no-browser", "--port=8899", "--ip=0.0.0.0"])
+    assert given.count("--no-browser") == 1 and given[-2:] == ["--port=8899", "--ip=0.0.0.0"]
+    assert "--ServerApp.ip=127.0.0.1" not in given, "whoever names an address gets that one"
+
+
+def test_lab_opens_lesson_00(tmp_path: Path):
+    (tmp_path / "notebooks").mkdir()
+    assert lab.first_lesson(tmp_path) == "/lab/tree/notebooks"
+    for name in ("00_start.new.ipynb", "00_start.ipynb", "01_next.ipynb"):
+        (tmp_path / "notebooks" / name).touch()
+    assert lab.first_lesson(tmp_path) == "/lab/tree/notebooks/00_start.ipynb"
+
+
+def test_a_closed_home_folder_is_not_needed(tmp_path: Path, monkeypatch):
+    assert lab.writable_home({"HOME": str(tmp_path)}) == {}
+    monkeypatch.setattr(sys, "prefix", str(tmp_path / "venv"))
+    (tmp_path / "venv").mkdir()
+    moved = lab.writable_home({"HOME": str(tmp_path / "missing")})
+    assert {"HOME", "JUPYTER_RUNTIME_DIR", "JUPYTER_CONFIG_DIR", "IPYTHONDIR"} <= set(moved)
+    assert all(Path(folder).is_dir() and str(tmp_path / "venv") in folder for folder in moved.values())
+
+
+def test_lab_answers_on_the_loopback_address_with_its_token(tmp_path: Path):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    env = {k: v for k, v in os.environ.items() if k not in ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER")}
+    env |= {"HOME": str(tmp_path), "JUPYTER_RUNTIME_DIR": str(tmp_path / "run")}
+    log = tmp_path / "log"
+    command = [sys.executable, str(ROOT / "tools" / "lab.py"), "--no-browser", f"--port={port}", "--port-retries=0"]
+    with log.open("w") as out:
+        server = subprocess.Popen(command, stdout=out, stderr=out, env=env, cwd=ROOT)
+    try:
+        token, status = None, None
+        for _ in range(600):
+            found = re.search(rf"http://127\.0\.0\.1:{port}/lab/tree/notebooks\S*token=(\w+)", log.read_text())
+            if found or server.poll() is not None:
+                token = found and found.group(1)
+                break
+            time.sleep(0.1)
+        assert token, log.read_text()[-3000:]
+        address = f"http://127.0.0.1:{port}/api/status"
+        for _ in range(300):  # the address is printed a moment before the server listens
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+                break
+            time.sleep(0.1)
+        with pytest.raises(urllib.error.HTTPError, match="403"):
+            urllib.request.urlopen(address, timeout=30)
+        asked = urllib.request.Request(address, headers={"Authorization": f"token {token}"})
+        with urllib.request.urlopen(asked, timeout=30) as answer:
+            status = answer.status
+        assert status == 200
+    finally:
+        server.terminate()
+        server.wait(30)
+
+
+# --------------------------------------------------------------------------------------------------- make, ci, nbval
+
+def make(*arguments: str) -> str:
+    done = subprocess.run(["make", *arguments], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@needs_make
+def test_make_help_lists_every_target():
+    phony = re.search(r"^\.PHONY: (.*)$", (ROOT / "Makefile").read_text(), re.M).group(1).split()
+    listed = re.findall(r"^make (\w+) +\S", make("help"), re.M)
+    assert sorted(listed) == sorted(phony)
+
+
+@needs_make
+def test_make_test_runs_ruff_the_tests_and_every_lesson():
+    commands = make("-n", "test")
+    lessons = sorted((ROOT / "notebooks" / "source").glob("[0-9][0-9]_*.py"))
+    assert "ruff check ." in commands and "pytest tests " in commands
+    sanitize = "--nbval-sanitize-with tests/nbval_sanitize.cfg"
+    for option in ("--nbval ", "--nbval-current-env", sanitize, "--dist loadscope"):
+        assert option in commands
+    for source in lessons:
+        assert f"notebooks/{source.stem}.ipynb" in commands
+    assert "--nbval-lax" not in commands and "exercises" not in commands
+
+
+@needs_make
+def test_make_passes_options_on():
+    options = '--no-browser --port=8899'
+    assert options in make("-n", "lab", f"ARGS={options}")
+    assert "-k merge" in make("-n", "test", "ARGS=-k merge")
+
+
+def test_make_clean_spares_the_learners_files():
+    recipe = (ROOT / "Makefile").read_text().split("clean:")[1]
+    assert "notebooks" not in recipe.split("##", 1)[1].split("\n", 1)[1] and "data" not in recipe.split("\n", 1)[1]
+
+
+def test_ci_calls_the_readmes_command():
+    script = ROOT / ".ci" / "run"
+    assert os.access(script, os.X_OK) or os.name == "nt"
+    commands = [line for line in script.read_text().splitlines() if line and not line.startswith("#")]
+    assert commands[-1] == "make test"
+
+
+def test_the_sanitize_file_is_read_whole():
+    from nbval.plugin import get_sanitize_patterns
+
+    text = (ROOT / "tests" / "nbval_sanitize.cfg").read_text()
+    patterns = dict(get_sanitize_patterns(text))
+    assert len(patterns) == text.count("regex:") == 3, "a blank line inside a pair would lose it"
+    line = "<Figure size 640x480 with 1 Axes> <x at 0x7f0012345678> 12 tokens, 0.93, 3.1 ms, about 2 s"
+    for pattern, replacement in patterns.items():
+        line = re.sub(pattern, replacement, line)
+    assert line == "FIGURE <x at ADDRESS> 12 tokens, 0.93, TIME, about TIME"
+
+
+# ------------------------------------------------------------------------------------------------------- torchvision
+
+def test_timm_can_be_imported_whatever_builds_pip_chose():
+    code = (
+        "import vtm_lesson.hosts.torchvision_repair as repair, timm, torchvision;"
+        "assert (repair._declared is not None) == repair.mismatched(), 'repaired where there was no need';"
+        "print(timm.__version__)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == importlib.metadata.version("timm")
+
+
+@pytest.mark.parametrize(
+    ("cuda", "torchvision", "wrong"),
+    [
+        (None, "0.28.0+cu130", True),
+        (None, "0.28.0+cpu", False),
+        (None, "0.28.0", False),
+        ("13.0", "0.28.0+cu130", False),
+    ],
+)
+def test_the_repair_is_for_one_combination_only(tmp_path, monkeypatch, cuda, torchvision, wrong):
+    import torch
+
+    from vtm_lesson.hosts import torchvision_repair
+
+    (tmp_path / "version.py").write_text(f"__version__ = '{torchvision}'\n")
+    found = type("Spec", (), {"origin": str(tmp_path / "__init__.py")})
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: found)
+    monkeypatch.setattr(torch.version, "cuda", cuda)
+    monkeypatch.setattr(torch.version, "hip", None, raising=False)
+    assert torchvision_repair.mismatched() is wrong

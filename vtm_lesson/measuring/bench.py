@@ -1,0 +1,108 @@
+"""What merging costs and saves, side by side in one run: `python -m vtm_lesson bench`.
+
+Five parts, each with its JSON in `data/results/`:
+
+    operator   match and merge against a straightforward version that stores all scores, and the bare matrix product
+    network    the paper's network without merging (attention that stores its scores, and fused) and with it
+    training   the same, forward and backward
+    growth     how the cost of attention, matching and merging grows with the number of tokens
+    planner    what `forecast.predict` says for each block against what is then measured
+
+Times are medians over rounds in which versions take turns; ratios are taken within rounds. Every figure of memory
+comes from a process of its own (see `measuring.clock`). On CUDA: not yet measured.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+import torch
+
+from ..paths import data_path
+from . import bench_network, bench_operator, clock, forecast, scaling
+from .bench_network import network, training
+from .bench_operator import operator
+from .machine import cores
+
+SMALL = {"size": {"frames": 12, "grid": (8, 8), "dim": 256, "chunks": (3, 6, 12)}}
+
+# Each part: the function that measures, the one that writes its table, and the arguments of --quick.
+PARTS = {
+    "operator": (
+        operator,
+        bench_operator.text,
+        {"shapes": ((1536, 256), (3840, 64)), "gammas": (6.0,), "huge": 0, "films": ()},
+    ),
+    "network": (network, bench_network.text, {"names": bench_network.TRAINED, **SMALL}),
+    "training": (training, bench_network.text, {"names": bench_network.TRAINED[1:], **SMALL}),
+    "growth": (scaling.growth, scaling.text, {"sizes": (1024, 2048, 4096), "rounds": 1}),
+    "planner": (forecast.trials, forecast.text, {"dim": 128, "chosen": forecast.TRIALS[:2]}),
+}
+
+
+def main(argv: list[str] | None = None) -> int:
+    """`python -m vtm_lesson bench`."""
+    args = _arguments(argv)
+    torch.set_num_threads(args.threads)
+    torch.set_flush_denormal(True)
+    # Only whole results go where the lessons and the README find them.
+    out = args.out or (None if args.quick or args.no_memory else data_path("results"))
+    for part in PARTS if args.part == "all" else (args.part,):
+        if part == "planner" and (args.device == "cuda" or args.dtype != "float32"):
+            print("planner: it predicts processors and float32 only so far, and is left out.")
+            continue
+        measure, text, quick = PARTS[part]
+        started = time.perf_counter()
+        result = measure(**(quick if args.quick else {}) | _options(part, args))
+        print(f"\n{text(result)}\n({time.perf_counter() - started:.0f} s)")
+        if out is not None:
+            name = "_".join(["bench", part] + [args.device] * (args.device != "cpu") + _unusual(args.dtype))
+            command = " ".join(["python -m vtm_lesson bench", *(sys.argv[1:] if argv is None else argv)])
+            record = {"command": command, "machine": clock.environment(args.device), **result}
+            print(f"written: {clock.save(out / f'{name}.json', record)}")
+    return 0
+
+
+def _arguments(argv: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m vtm_lesson bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--part", choices=(*PARTS, "all"), default="all", help="which part (default: all)")
+    parser.add_argument("--quick", action="store_true", help="small sizes, for a look; stored only with --out")
+    parser.add_argument(
+        "--rounds", type=int, help="rounds of each measurement (default: operator 9, network and training 5, growth 3)"
+    )
+    parser.add_argument("--threads", type=int, default=cores(), help="processor threads (default: all cores)")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    parser.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32")
+    parser.add_argument("--no-memory", action="store_true", help="times only; stored only with --out")
+    parser.add_argument("--out", type=Path, help="folder of the JSON files (default: data/results)")
+    args = parser.parse_args(argv)
+    if args.device == "cuda" and not torch.cuda.is_available():
+        parser.error("torch finds no CUDA device here; leave --device out to measure the processor.")
+    if args.threads < 1 or (args.rounds is not None and args.rounds < 1):
+        parser.error("--threads and --rounds are 1 or more.")
+    return args
+
+
+def _options(part: str, args: argparse.Namespace) -> dict:
+    """The arguments of one part that were given on the command line."""
+    options = {}
+    if part != "planner":
+        options |= {"device": args.device, "dtype": getattr(torch, args.dtype)}
+        if args.rounds is not None:
+            options["rounds"] = args.rounds
+    if part in ("operator", "network", "training"):
+        options["memory"] = not args.no_memory
+    return options
+
+
+def _unusual(dtype: str) -> list[str]:
+    return [] if dtype == "float32" else [dtype]
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

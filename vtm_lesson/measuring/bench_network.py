@@ -1,0 +1,171 @@
+"""The paper's network without merging and with it, side by side: parts 2 and 3 of `python -m vtm_lesson bench`.
+
+Ratios are given against two baselines: attention that stores its scores, the kind that the published figures are
+against, and fused attention, which is what one would use today. Rows without "stored scores" or "merged scores" in
+their name use fused attention; "merged scores" is `attention="merged"`, the same network in fewer FLOPs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from ..network.model import VideoClassifier, count
+from ..network.streaming import by_chunks
+from . import clock
+from .clock import MIB, interleaved, peak_process, peak_resident, ratio, spread
+
+PAPER = {"frames": 60, "grid": (16, 16), "dim": 1024, "chunks": (6, 30, 60)}
+BASELINE, FUSED = "no merging, stored scores", "no merging"
+
+# The rows: arguments of VideoClassifier.
+_LEARNABLE = {"partition": "learnable"}
+_MERGED = {"partition": "learnable", "attention": "merged"}
+_FIRST = {"partition": "learnable", "merge_at": "before_attention"}
+NETWORKS = {
+    BASELINE: {"gamma": 1, "attention": "stored"},
+    FUSED: {"gamma": 1},
+    "naive, gamma 6, R = 0.8|S|": {"gamma": 6, "r": 0.8},
+    "naive, gamma 6, R = |S|": {"gamma": 6},
+    "naive, gamma 10, R = |S|": {"gamma": 10},
+    "learnable, gamma 6, R = 0.8|S|": {"gamma": 6, "r": 0.8, **_LEARNABLE},
+    "learnable, gamma 6, R = |S|": {"gamma": 6, **_LEARNABLE},
+    "learnable, gamma 10, R = |S|": {"gamma": 10, **_LEARNABLE},
+    "learnable, gamma 6, R = 0.8|S|, stored scores": {"gamma": 6, "r": 0.8, "attention": "stored", **_LEARNABLE},
+    "learnable, gamma 10, R = |S|, stored scores": {"gamma": 10, "attention": "stored", **_LEARNABLE},
+    "learnable, gamma 6, R = 0.8|S|, merged scores": {"gamma": 6, "r": 0.8, **_MERGED},
+    "learnable, gamma 6, R = |S|, merged scores": {"gamma": 6, **_MERGED},
+    "learnable, gamma 10, R = |S|, merged scores": {"gamma": 10, **_MERGED},
+    "learnable, gamma 6, R = |S|, by chunks": {"gamma": 6, **_LEARNABLE},
+    "learnable, gamma 10, R = |S|, merged scores, by chunks": {"gamma": 10, **_MERGED},
+    "learnable, gamma 6, R = |S|, merging first": {"gamma": 6, **_FIRST},
+    "learnable, gamma 6, R = |S|, merging first, by chunks": {"gamma": 6, **_FIRST},
+}
+TRAINED = (BASELINE, FUSED, "naive, gamma 6, R = |S|", "learnable, gamma 6, R = |S|")
+
+
+def network_run(
+    name: str,
+    backward: bool = False,
+    device: str = "cpu",
+    dtype: torch.dtype = torch.float32,
+    frames: int = 60,
+    grid: Sequence[int] = (16, 16),
+    dim: int = 1024,
+    chunks: Sequence[int] = (6, 30, 60),
+) -> tuple[Callable[[], object], VideoClassifier, Tensor]:
+    """(run, model, tokens) of one row. run() is a forward pass for one video, or with `backward` a forward and backward
+    pass in training mode, where a learnable network also runs its auxiliary path."""
+    torch.manual_seed(0)
+    model = VideoClassifier(dim, chunks=chunks, **NETWORKS[name]).to(device, dtype).train(backward)
+    tokens = torch.randn(1, frames, *grid, dim).to(device, dtype)
+
+    def forward() -> Tensor:
+        with torch.inference_mode():
+            return by_chunks(model, tokens) if name.endswith("by chunks") else model(tokens)
+
+    def forward_and_backward() -> None:
+        model(tokens).float().logsumexp(-1).sum().backward()
+        model.zero_grad(set_to_none=True)
+
+    return (forward_and_backward if backward else forward), model, tokens
+
+
+def network_memory(name: str, backward: bool, dtype: str, threads: int, **size) -> dict:
+    """For a process of its own: how many bytes the process grows in one run, beyond model and tokens."""
+    torch.set_num_threads(threads)
+    network_run(name, backward, dtype=getattr(torch, dtype), **_small(size))[0]()  # libraries load on first use
+    run, model, tokens = network_run(name, backward, dtype=getattr(torch, dtype), **size)
+    return {"bytes": peak_resident(run)[0], "tokens": tokens.numel() * tokens.element_size()}
+
+
+def network_flops(name: str, backward: bool, **size) -> int:
+    """FLOPs of one run, counted by torch, 2 per multiply-add. On the meta device: shapes only, nothing is computed."""
+    from torch.utils.flop_counter import FlopCounterMode
+
+    run = network_run(name, backward, "meta", **size)[0]
+    with FlopCounterMode(display=False) as counter:
+        run()
+    return counter.get_total_flops()
+
+
+def network(
+    names: Sequence[str] = tuple(NETWORKS),
+    rounds: int = 5,
+    device: str = "cpu",
+    dtype: torch.dtype = torch.float32,
+    memory: bool = True,
+    size: dict = PAPER,
+    backward: bool = False,
+) -> dict:
+    """One video through the paper's network, one row for each name: forward in eval mode, or forward and backward."""
+    ceiling = clock.ceilings(device, dtype)
+    for name in names:  # libraries load on first use
+        network_run(name, backward, device, dtype, **_small(size))[0]()
+    made = {name: network_run(name, backward, device, dtype, **size) for name in names}
+    warmup = 0 if torch.device(device).type == "cpu" else 2
+    times = interleaved({name: run for name, (run, _, _) in made.items()}, rounds, warmup, device, "network")
+    peaks = {name: _peak(name, made[name][0], backward, device, dtype, size) for name in names} if memory else {}
+    rows = []
+    for name, (_, model, tokens) in made.items():
+        flops = network_flops(name, backward, **size)
+        moved = sum(p.numel() * p.element_size() for p in (*model.parameters(), tokens))  # each read at least once
+        row = {
+            "name": name,
+            "flops": flops,
+            "tokens": count(model, size["frames"], *size["grid"]).tokens,
+            "seconds": spread(times[name]),
+            "bound_seconds": max(flops / ceiling["flops_per_second"], moved / ceiling["bytes_per_second"]),
+        }
+        if memory:
+            row["peak_bytes"] = peaks[name]
+        for key, against in (("stored", BASELINE), ("fused", FUSED)):
+            if against in names:
+                row[f"speedup_over_{key}"] = ratio(times, against, name)
+                if memory:
+                    row[f"memory_of_{key}"] = peaks[name] / peaks[against]
+        rows.append(row)
+    return {
+        "what": "one video through the paper's network; ratios against no merging, with stored scores and fused",
+        "pass": "forward and backward" if backward else "forward",
+        "dtype": str(dtype).removeprefix("torch."),
+        "size": size,
+        "ceilings": ceiling,
+        "rows": rows,
+    }
+
+
+def training(names: Sequence[str] = TRAINED, rounds: int = 5, **options) -> dict:
+    """The same, forward and backward in training mode."""
+    return network(names, rounds, backward=True, **options)
+
+
+def _small(size: dict) -> dict:
+    return {"frames": 2, "grid": (2, 2), "dim": size["dim"], "chunks": (1, 2, 2)}
+
+
+def _peak(name: str, run: Callable[[], object], backward: bool, device: str, dtype: torch.dtype, size: dict) -> int:
+    if torch.device(device).type == "cuda":
+        return clock.peak_cuda(run)
+    options = {"dtype": str(dtype).removeprefix("torch."), "threads": torch.get_num_threads(), **size}
+    return peak_process(network_memory, name=name, backward=backward, **options)["bytes"]
+
+
+def text(result: dict) -> str:
+    """The table for the terminal."""
+    lines = [
+        f"{result['pass']}, {result['size']}, {result['dtype']}",
+        "MiB: how far the process grows; then speed and memory against no merging, with stored scores and with fused",
+    ]
+    for r in result["rows"]:
+        line = f"{r['name']:54s} {r['seconds']['median']:7.2f} s {r['flops'] / 1e9:7.1f} GFLOPs"
+        line += f" {r['peak_bytes'] / MIB:6.0f} MiB" if "peak_bytes" in r else ""
+        for key in ("stored", "fused"):
+            if f"speedup_over_{key}" in r:
+                line += f"  x{clock.words(r[f'speedup_over_{key}'])}"
+            if f"memory_of_{key}" in r:
+                line += f" {r[f'memory_of_{key}'] - 1:+.0%}"
+        lines.append(line)
+    return "\n".join(lines)

@@ -1,0 +1,18 @@
+"""The operator: partition, match, merge. It needs torch and nothing else.
+
+    merge.py        Merge: which output token every input token goes into
+    tiled.py        the nearest target of every source, a tile of scores at a time
+    fast_cpu.py     the same sooner on processors with bfloat16; fast_cuda.py, on NVIDIA's GPUs
+    matching.py     match(keys, targets, n_merge) -> Merge
+    partition.py    which tokens are targets: uniform, region, sample, top
+    strategies.py   Context: what is known when targets are picked; the strategies by name
+    registry.py     every reducer by its name
+    reducers/       Context -> Merge, one a file
+
+What belongs here: whatever decides or applies a merge. What does not: networks, films, figures.
+"""
+
+from .matching import match, match_plain, nearest
+from .merge import Merge
+
+__all__ = ["Merge", "match", "match_plain", "nearest"]

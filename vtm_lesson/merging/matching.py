@@ -1,0 +1,179 @@
+"""Match tokens and merge them: the one operator that every lesson rests on.
+
+Token merging has three steps (ToMe; VTM eqs. 1-5). *Partition* splits the N tokens into targets and sources.
+*Match* finds, for every source, the target whose key points in the most similar direction. *Merge* averages
+every target with the sources that were matched to it.
+
+    targets = uniform(n, gamma=4)          # partition (see `vtm_lesson.partition`)
+    merge = match(keys, targets, n_merge)  # match: keys (B, N, D) -> an assignment, a `Merge`
+    y = merge(x)                           # merge: (B, N, C) -> (B, N - n_merge, C)
+
+`match_plain` is the same function written for reading. It stores every score, so it needs memory quadratic in N.
+`match` gives the same assignment with memory linear in N, and faster. Both run under `no_grad`: an assignment has
+no gradient. The averages of a `Merge` do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from .fast_cpu import has_bfloat16, nearest_screened
+from .merge import Merge
+from .tiled import nearest_tiled, normalised, others, positions, refuse_non_finite, rows, values_can_be_read
+
+Matcher = Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
+
+# How the nearest target is found, by device type; filled on first use (`matcher_for`). All give the same result.
+MATCHERS: dict[str, Matcher] = {}
+
+
+@torch.no_grad()
+def match(keys: Tensor, targets: Tensor, n_merge: int | None = None) -> Merge:
+    """Match every source to its most similar target, and merge the n_merge most similar sources. VTM eqs. 3 and 5.
+
+    keys: (B, N, D), float64, float32, bfloat16 or float16. Similarity is the cosine of two keys, in float32 or
+        better. A key of zeros has no direction: its similarity to everything is 0.
+    targets: (T,) or (B, T) int64, ascending positions, the output of a partition. All others are sources.
+    n_merge: R, how many sources are merged, from 0 to N - T. Default: all of them.
+
+    Returns a `Merge` from N to N - R tokens. Ties, in target or in rank, go to the lower position.
+    Memory is linear in N. Raises ValueError for wrong shapes or positions, and for keys that are NaN or infinite
+    (values are not looked at on CUDA or while compiling, where looking would make the processor wait).
+    """
+    targets, n_merge = _checked_input(keys, targets, n_merge)
+    batch, n, _ = keys.shape
+    if n_merge == 0:
+        refuse_non_finite(keys)
+        return Merge.identity(batch, n, keys.device)
+    sources = others(targets, n)
+    best, similarity = _nearest(keys, targets, sources)
+    return _assign(n, targets, sources, best, similarity, n_merge)
+
+
+@torch.no_grad()
+def match_plain(keys: Tensor, targets: Tensor, n_merge: int | None = None) -> Merge:
+    """What `match` computes, written for reading: it stores all |S| x |T| scores."""
+    targets, n_merge = _checked_input(keys, targets, n_merge)
+    sources = others(targets, keys.shape[1])
+    refuse_non_finite(keys)
+    unit = normalised(keys.to(torch.promote_types(keys.dtype, torch.float32), copy=True))[0]
+    with torch.autocast(keys.device.type, enabled=False):  # which would make the product in half precision
+        scores = rows(unit, sources) @ rows(unit, targets).transpose(1, 2)
+    best = scores.argmax(dim=2)  # the first of equal maxima
+    similarity = scores.gather(2, best[:, :, None])[:, :, 0]
+    return _assign(keys.shape[1], targets, sources, best, similarity, n_merge)
+
+
+@torch.no_grad()
+def nearest(keys: Tensor, targets: Tensor, sources: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """The match step alone: for every source, its most similar target and how similar it is.
+
+    keys (B, N, D); targets (T,) or (B, T); sources (S,) or (B, S), by default all that are not targets, ascending.
+    Returns best (B, S) int64, the number of the target from 0 to T - 1, and similarity (B, S), the cosine, in
+    float32 or better. Use it to merge above a threshold: count the similarities above it, and give that count to
+    `match`.
+    """
+    targets, _ = _checked_input(keys, targets, None)
+    sources = others(targets, keys.shape[1]) if sources is None else sources.expand(len(keys), -1)
+    return _nearest(keys, targets, sources)
+
+
+def _nearest(keys: Tensor, targets: Tensor, sources: Tensor) -> tuple[Tensor, Tensor]:
+    kind = keys.device.type
+    find = MATCHERS[kind] if kind in MATCHERS else matcher_for(kind)
+    return find(keys, targets, sources)
+
+
+@torch.compiler.assume_constant_result
+def matcher_for(kind: str) -> Matcher:
+    """The fastest matcher for devices of this type ("cpu", "cuda", ...), which is looked for once.
+
+    Not while `vtm_lesson` is imported: asking a machine what it can do takes time, and wakes its GPU.
+    """
+    if kind not in MATCHERS:
+        MATCHERS[kind] = _fastest(kind)
+    return MATCHERS[kind]
+
+
+def _fastest(kind: str) -> Matcher:
+    if kind == "cpu":
+        return nearest_screened if has_bfloat16() else nearest_tiled
+    if kind == "cuda":
+        try:
+            from . import fast_cuda
+        except ImportError:  # no Triton
+            return nearest_tiled
+        return fast_cuda.nearest_fused if fast_cuda.usable() else nearest_tiled
+    return nearest_tiled
+
+
+def _assign(n: int, targets: Tensor, sources: Tensor, best: Tensor, similarity: Tensor, n_merge: int) -> Merge:
+    """Turn matches into a Merge: pick the n_merge most similar sources, then number the tokens that survive."""
+    batch, n_sources = sources.shape
+    if n_merge == n_sources:  # the targets survive, and no one else
+        group = targets.new_empty(batch, n).scatter_(1, sources, best)
+        number = torch.arange(targets.shape[1], device=targets.device).expand(batch, -1)
+        return Merge(group.scatter_(1, targets, number), targets.clone())
+    merged = _largest(similarity, n_merge)
+    survives = torch.ones(batch, n, dtype=torch.bool, device=sources.device)
+    survives.scatter_(1, sources, ~merged)
+    number = survives.cumsum(1) - 1
+    into = torch.where(merged, targets.gather(1, best), sources)  # the survivor that each source ends up in
+    group = number.scatter(1, sources, number.gather(1, into))
+    return Merge(group, positions(survives, n - n_merge))
+
+
+def _largest(values: Tensor, k: int) -> Tensor:
+    """(B, S) bool: the k largest of each row, ties to the lower position.
+
+    topk alone promises nothing about ties; so it finds the k-th largest value only. No count is read back from the
+    device, so a GPU never waits.
+    """
+    if k == 0:
+        return torch.zeros_like(values, dtype=torch.bool)
+    last = values.topk(k, dim=1, sorted=False).values.amin(1, keepdim=True)
+    above, equal = values > last, values == last
+    room = k - above.sum(1, keepdim=True)
+    return above | (equal & (equal.cumsum(1) <= room))
+
+
+def _checked_input(keys: Tensor, targets: Tensor, n_merge: int | None) -> tuple[Tensor, int]:
+    """Targets as (B, T) int64 and n_merge as a number, or a ValueError that says what is wrong."""
+    if keys.dim() != 3 or 0 in keys.shape:
+        raise ValueError(f"keys have shape {tuple(keys.shape)}; match needs (B, N, D), none of them 0.")
+    if not keys.is_floating_point():
+        raise ValueError(f"keys have dtype {keys.dtype}; match needs a floating-point one: use keys.float().")
+    batch, n, _ = keys.shape
+    if not isinstance(targets, Tensor):
+        targets = torch.as_tensor(targets, device=keys.device)
+    if targets.dtype not in (torch.int64, torch.int32):
+        raise ValueError(
+            f"targets have dtype {targets.dtype}; they are ascending int64 positions: mask.nonzero()[:, 0], say."
+        )
+    if targets.dim() not in (1, 2) or (targets.dim() == 2 and targets.shape[0] != batch):
+        raise ValueError(f"targets have shape {tuple(targets.shape)}; for {batch} item(s) give (T,) or ({batch}, T).")
+    count = targets.shape[-1]
+    if not 1 <= count <= n:
+        raise ValueError(f"{count} targets were given for {n} tokens; allowed are 1 to {n}.")
+    if targets.device != keys.device:
+        raise ValueError(f"targets are on {targets.device}, keys on {keys.device}; put both on one device.")
+    targets = targets.long()
+    if values_can_be_read(targets):
+        low, high = map(int, targets.aminmax())
+        if low < 0 or high >= n:
+            raise ValueError(f"targets lie between {low} and {high}; positions of {n} tokens are 0 to {n - 1}.")
+        if count > 1 and int(targets.diff(dim=-1).amin()) <= 0:
+            raise ValueError("targets must ascend without repeats; sort them, and take each position once.")
+    if targets.dim() == 1:
+        targets = targets.expand(batch, count)
+    n_sources = n - count
+    if n_merge is None:
+        n_merge = n_sources
+    if isinstance(n_merge, bool) or int(n_merge) != n_merge or not 0 <= n_merge <= n_sources:
+        raise ValueError(
+            f"n_merge is {n_merge}; with {n} tokens and {count} targets it is a whole number from 0 to {n_sources}."
+        )
+    return targets, int(n_merge)

@@ -1,0 +1,112 @@
+"""Which tokens are targets: the partition step, the only step in which the mergers of this course differ.
+
+Every function here returns T = ceil(n / gamma) ascending positions, so that every strategy leaves the same number
+of tokens and comparisons are fair. Your own strategy is a function of the same kind.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+Grid = tuple[int, int, int]  # frames, rows and columns of a video's tokens
+
+
+def n_targets(n: int, gamma: float) -> int:
+    """T = ceil(n / gamma): how many of n tokens are targets at partition factor gamma (VTM eq. 1)."""
+    if n < 1 or int(n) != n:
+        raise ValueError(f"n is {n}; a partition needs a whole number of tokens, 1 or more.")
+    if not (math.isfinite(gamma) and gamma >= 1):
+        raise ValueError(f"gamma is {gamma}; it is 1 or more: one token in gamma becomes a target.")
+    # Just under, so that n / gamma = 5.000000001 through rounding does not become 6.
+    return max(1, math.ceil(n / gamma - 1e-9))
+
+
+def uniform(n: int, gamma: float, offset: int = 0, device: torch.device | str | None = None) -> Tensor:
+    """Every gamma-th token, (T,) int64 (VTM eqs. 1-2; naive VTM).
+
+    gamma need not be whole and need not divide n. `offset` moves all targets along, round the end. It matters on
+    video: where the stride divides the tokens of a frame, offset 0 hits the same places of every frame (lesson 04).
+    ToMe's own targets, the odd positions of an even n, are `uniform(n, 2, offset=1)`. device: where the result
+    is made, so that it need not be copied there.
+    """
+    count = n_targets(n, gamma)
+    positions = (torch.arange(count, dtype=torch.float64, device=device) * gamma).floor().long().clamp_(max=n - 1)
+    return ((positions + offset) % n).sort().values
+
+
+def region(
+    frames: int, height: int, width: int, gamma: float, focus: str = "centre", offset: int = 0
+) -> Tensor:
+    """More targets in one region of every frame, (T,) int64 (region-concentrated VTM, VTM sec. 3.3).
+
+    The centre is the H/2 x W/2 rectangle in the middle. With focus "centre" it is sampled with factor gamma/2 and
+    the boundary with 3 gamma/2; with "boundary" the boundary is sampled densely. T is ceil(n / gamma) as for every
+    strategy: the dense region gets the share that those factors give it, the other region the rest.
+    frames, height, width: the token grid, so n = frames * height * width. `offset` as in `uniform`.
+
+    For "centre" the two factors give N / gamma by themselves: half of the targets lie in the centre. For "boundary"
+    the same two factors would give 5/3 of that, so here they set the ratio of the densities (3 to 1) only.
+    """
+    if focus not in ("centre", "boundary"):
+        raise ValueError(f'focus is {focus!r}; it is "centre" or "boundary".')
+    if min(frames, height, width) < 1:
+        raise ValueError(f"the grid is {frames} x {height} x {width}; each must be 1 or more.")
+    n = frames * height * width
+    count = n_targets(n, gamma)
+    inside = centre_mask(height, width).flatten().repeat(frames)
+    dense, sparse = (inside, ~inside) if focus == "centre" else (~inside, inside)
+    n_dense, n_sparse = int(dense.sum()), int(sparse.sum())
+    # Shares in the ratio that the two factors give, made to add up to T.
+    share = 3 * n_dense / (3 * n_dense + n_sparse)
+    k_dense = min(n_dense, max(count - n_sparse, round(count * share)))
+    positions = [_spread(dense, k_dense, offset), _spread(sparse, count - k_dense, offset)]
+    return torch.cat(positions).sort().values
+
+
+def sample(score: Tensor, gamma: float, generator: torch.Generator | None = None) -> Tensor:
+    """Sample targets without replacement, with p = softmax(score): (B, N) -> (B, T) int64 (VTM eqs. 6 and 9).
+
+    Token by token: the first target is drawn with probability softmax(score), the next with the softmax over those
+    that are left, and so on. Adding Gumbel noise and taking the T largest draws exactly so, in one step. `generator`
+    makes it repeatable. Runs under no_grad: sampling has no gradient (lesson 07).
+    """
+    if score.dim() != 2 or 0 in score.shape:
+        raise ValueError(f"score has shape {tuple(score.shape)}; sample needs (B, N), one number a token.")
+    count = n_targets(score.shape[1], gamma)
+    with torch.no_grad():
+        score = score.to(torch.promote_types(score.dtype, torch.float32))
+        if score.device.type == "cpu" and not torch.compiler.is_compiling() and bool(score.isnan().any()):
+            raise ValueError("score holds NaN; every token needs a number: look at what made the scores.")
+        noise = torch.empty_like(score).exponential_(generator=generator).log_().neg_()
+        return (score + noise).topk(count, dim=1, sorted=False).indices.sort(dim=1).values
+
+
+def top(score: Tensor, gamma: float) -> Tensor:
+    """The T tokens of highest score, (B, N) -> (B, T) int64, ties to the lower position: `sample` without chance."""
+    if score.dim() != 2 or 0 in score.shape:
+        raise ValueError(f"score has shape {tuple(score.shape)}; top needs (B, N), one number a token.")
+    count = n_targets(score.shape[1], gamma)
+    order = score.detach().argsort(dim=1, descending=True, stable=True)
+    return order[:, :count].sort(dim=1).values
+
+
+def centre_mask(height: int, width: int, device: torch.device | None = None) -> Tensor:
+    """(H, W) bool: the H/2 x W/2 rectangle in the middle, at least one token high and wide."""
+    rows, columns = max(1, round(height / 2)), max(1, round(width / 2))
+    y, x = (height - rows) // 2, (width - columns) // 2
+    mask = torch.zeros(height, width, dtype=torch.bool, device=device)
+    mask[y : y + rows, x : x + columns] = True
+    return mask
+
+
+def _spread(mask: Tensor, count: int, offset: int) -> Tensor:
+    """`count` positions spread evenly over where mask is true, moved along by `offset` of them."""
+    positions = mask.nonzero()[:, 0]
+    if count == 0:
+        return positions[:0]
+    step = len(positions) / count
+    turned = (torch.arange(count, dtype=torch.float64) * step).floor().long() + offset
+    return positions[turned % len(positions)].sort().values

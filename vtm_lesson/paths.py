@@ -1,0 +1,33 @@
+"""Where the films, weights, stored results and notebooks of the course lie: in the repository, or inside a wheel."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+PACKAGE = Path(__file__).resolve().parent
+
+
+def data_path(name: str = "") -> Path:
+    """A file or folder of the course's data/, found from any working folder: `data_path("films/square.mp4")`.
+
+    In a checkout data/ stands at its top; an installed wheel carries it inside the package. Raises FileNotFoundError
+    where there is no such file.
+    """
+    return _found("data", name)
+
+
+def notebooks_path(name: str = "") -> Path:
+    """A file or folder of notebooks/, found as `data_path` finds data."""
+    return _found("notebooks", name)
+
+
+def is_checkout() -> bool:
+    """Whether the package runs from the repository, where results may be stored beside the stored ones."""
+    return not (PACKAGE / "data").is_dir()
+
+
+def _found(kind: str, name: str) -> Path:
+    path = (PACKAGE.parent if is_checkout() else PACKAGE) / kind / name
+    if not path.exists():
+        raise FileNotFoundError(f"{path} does not exist; see data/README.md for the command that makes it.")
+    return path

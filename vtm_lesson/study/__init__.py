@@ -1,0 +1,10 @@
+"""Which strategy keeps what matters? Experiments on accuracy, and how they are reported.
+
+    probe.py        the retention probe: merge frozen tokens, read the averages
+    experiment.py   strategies x seeds, three kinds of evidence, resumable
+    statistics.py   means with their intervals; who is ahead
+    report.py       python -m vtm_lesson compare: table, figure, JSON
+    variants.py     python -m vtm_lesson variants: gamma, R, chunks, averages
+
+What belongs here: studies, resumable, with seeds and intervals. How fast things are is in `measuring`.
+"""

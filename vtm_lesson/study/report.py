@@ -1,0 +1,274 @@
+"""The comparison that a reviewer would believe: its table, its figure, and its command.
+
+    python -m vtm_lesson compare --quick                     a look at everything, in less than 3 minutes
+    python -m vtm_lesson compare --folder runs/compare       the full study; stopped, it carries on where it was
+    python -m vtm_lesson compare --report data/results/compare.json       the table and figure of a stored study
+
+What is compared, and on which films, is in `vtm_lesson.study`. Every number is a mean over seeds with its 95%
+interval (Student's t). Two strategies are said to differ where the interval of their difference, seed by seed, leaves
+out zero.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import shutil
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, fields, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+
+from .. import __version__, films
+from ..paths import data_path
+from ..plots.style import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILLION, png, styled
+from .experiment import CONTROLS, PLACES, QUICK, STRATEGIES, TRIALS, Comparison, Study
+from .statistics import ORDER, row_name, summary, verdicts
+
+LOOK = {
+    "none": (BLACK, "X"), "random": (GREY, "P"), "uniform": (SKY, "v"), "boundary": (PURPLE, "<"),
+    "centre": (ORANGE, "^"), "motion": (GREEN, "s"), "learnable": (VERMILLION, "o"), "auxiliary": (VERMILLION, "D"),
+    "oracle": (BLUE, "*"),
+}  # fmt: skip
+PLACE_WORDS = {"before_attention": "merging before the first attention", "after_attention": "the paper's order"}
+
+
+def table(report: Mapping) -> str:
+    """The report as text: one block for each kind of evidence and place."""
+    lines = []
+    titles = {"a": "(a) retention: linear reader on merged tokens", "b": "(b) plug-in: merging at inference only",
+              "c": "(c) trained with merging"}  # fmt: skip
+    for (kind, place), rows in _blocks(report["rows"]).items():
+        where = f", {PLACE_WORDS[place]}" if place else ""
+        lines.append(f"\n{titles[kind]}{where}")
+        head = "".join(f"{way:>17s}" for way in ("all", *films.WAYS))
+        lines.append(f"{'strategy':12s}{'gamma':>6s}{'R/|S|':>7s}{'tokens':>8s}{head}   actor recall in the three ways")
+        for row in rows:
+            cells = "".join(f"{_cell(row['accuracy'][way]['interval']):>17s}" for way in ("all", *films.WAYS))
+            recall = " ".join(f"{row['recall'][way]['interval'][0]:.2f}" for way in films.WAYS)
+            name = row["strategy"]
+            lines.append(f"{name:12s}{row['gamma']:6g}{row['r']:7g}{row['tokens']:8d}{cells}   {recall}")
+        for gamma, r in sorted({(row["gamma"], row["r"]) for row in rows if row["strategy"] not in CONTROLS}):
+            same = [row for row in rows if (row["gamma"], row["r"]) == (gamma, r)]
+            lines += [f"  gamma {gamma:g}, R/|S| {r:g}, {text}" for text in verdicts(same)]
+    if report.get("costs"):
+        lines.append("\ncost at inference against no merging with fused attention (time: this machine, batches of 16)")
+        for key, cost in report["costs"].items():
+            spent = f"{cost['flops'] / 1e6:9.1f} MFLOP (1/{cost['flops_ratio']:.1f})"
+            ratios = f"{cost['speed_ratio']['median']:5.1f}x as fast   1/{cost['memory_ratio']:.1f} of the memory"
+            lines.append(f"{key:32s}{spent}{ratios}   tokens {' > '.join(map(str, cost['tokens']))}")
+    return "\n".join(lines).lstrip("\n")
+
+
+@styled
+def figure(report: Mapping) -> Figure:
+    """Every seed as a dot, means with intervals: one panel for each kind of evidence and place, way by way."""
+    blocks = _blocks(report["rows"])
+    fig = Figure(figsize=(8.2, 2.9 * len(blocks)), layout="constrained")
+    told = []
+    for ax, (key, rows) in zip(np.atleast_1d(fig.subplots(len(blocks), 1)), blocks.items(), strict=True):
+        told.append(_plug(ax, key, rows, report) if key[0] == "b" else _dots(ax, key, rows))
+    fig.alt = "Comparison of merging strategies by accuracy. " + " ".join(told)
+    return fig
+
+
+def _dots(ax, key: tuple[str, str], rows: Sequence[Mapping]) -> str:
+    kind, place = key
+    budget = rows[-1]["gamma"], rows[-1]["r"]  # one budget: the last
+    rows = [row for row in rows if (row["gamma"], row["r"]) == budget or row["strategy"] == "none"]
+    title = "(a) retention probe" if kind == "a" else f"(c) trained with merging, {PLACE_WORDS[place]}"
+    told = []
+    for k, way in enumerate(("all", *films.WAYS)):
+        for j, row in enumerate(rows):
+            x = k + 0.085 * (j - (len(rows) - 1) / 2)
+            colour, mark = LOOK[row["strategy"]]
+            mean, low, high = row["accuracy"][way]["interval"]
+            seeds = row["accuracy"][way]["seeds"]
+            ax.scatter([x] * len(seeds), seeds, s=10, color=colour, alpha=0.5, linewidth=0)
+            ax.plot([x, x], [low, high], color=colour, linewidth=1.3)
+            hollow = row["strategy"] == "auxiliary"
+            label = row_name(row) if k == 0 else None
+            ax.scatter([x], [mean], s=34, marker=mark, color="white" if hollow else colour, edgecolor=colour,
+                       linewidth=1.2, zorder=3, label=label)  # fmt: skip
+        means = ", ".join(f"{row_name(row)} {row['accuracy'][way]['interval'][0]:.2f}" for row in rows)
+        told.append(f"{way}: {means}")
+    chance = 1 / len(films.GESTURES)
+    ax.axhline(chance, color=GREY, linewidth=1, linestyle=(0, (4, 3)))
+    ax.annotate("chance", (3.45, chance), (0, 3), textcoords="offset points", ha="right", color="#555555", fontsize=8)
+    ax.set_xticks(range(4), ["all films", *films.WAYS])
+    ax.set_xlim(-0.5, 3.5)
+    ax.grid(axis="x", visible=False)
+    ax.set_ylabel("accuracy")
+    ax.set_title(title)
+    ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False, fontsize=8)
+    return f"{title}. " + "; ".join(told) + "."
+
+
+def _plug(ax, key: tuple[str, str], rows: Sequence[Mapping], report: Mapping) -> str:
+    title = f"(b) merging at inference only, {PLACE_WORDS[key[1]]}"
+    whole = [row for row in report["rows"] if row["evidence"] == "c" and row["strategy"] == "none"]
+    told, names = [], [name for name in ORDER if any(row["strategy"] == name for row in rows)]
+    gammas = sorted({row["gamma"] for row in rows})
+    for j, name in enumerate(names):
+        mine = {row["gamma"]: row for row in rows if row["strategy"] == name}
+        at = [gammas.index(gamma) + 0.055 * (j - (len(names) - 1) / 2) for gamma in mine]
+        mean, low, high = np.array([row["accuracy"]["all"]["interval"] for row in mine.values()]).T
+        colour, mark = LOOK[name]
+        ax.errorbar(at, mean, [mean - low, high - mean], color=colour, marker=mark, linewidth=1.2, label=name)
+        told.append(f"{name} " + ", ".join(f"{m:.2f} at gamma {g:g}" for g, m in zip(mine, mean, strict=True)))
+    for row in whole:
+        ax.axhline(row["accuracy"]["all"]["interval"][0], color=BLACK, linewidth=1, label="none")
+        told.append(f"none {row['accuracy']['all']['interval'][0]:.2f}")
+    ax.axhline(1 / len(films.GESTURES), color=GREY, linewidth=1, linestyle=(0, (4, 3)))
+    ax.set_xticks(range(len(gammas)), [f"gamma {gamma:g}" for gamma in gammas])
+    ax.set_xlim(-0.6, len(gammas) - 0.4)
+    ax.grid(axis="x", visible=False)
+    ax.set_ylabel("accuracy")
+    ax.set_title(title)
+    ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False, fontsize=8)
+    return f"{title}. " + "; ".join(told) + "."
+
+
+def make_report(comparison: Comparison, command: str) -> dict:
+    """Everything needed to repeat the study and to draw it again, as values that JSON can hold."""
+    results = comparison.results
+    tuned = [name for name in comparison.study.strategies if f"tune/{name}/0" in results]
+    return {
+        "command": command,
+        "study": asdict(comparison.study),
+        "version": __version__,
+        "machine": machine(),
+        "settings": {name: comparison.chosen(name) for name in comparison.study.strategies},
+        "trials": {name: [results[f"tune/{name}/{k}"] for k in range(len(TRIALS[name]))] for name in tuned},
+        "costs": {key[5:]: record for key, record in results.items() if key.startswith("cost/")},
+        "results": {key: record for key, record in results.items() if key[:2] in ("a/", "b/", "c/")},
+        "rows": summary(results),
+    }
+
+
+def machine() -> dict:
+    """What made the results of this call."""
+    found = {"torch": torch.__version__, "python": platform.python_version(), "processor": platform.machine()}
+    return found | {"threads": torch.get_num_threads()}
+
+
+def save(report: Mapping, path: Path) -> None:
+    """As JSON: one line a result. Rows are made of the results again on reading; the table is there for the eye."""
+    write(dict(report) | {"table": table(report).splitlines()}, path)
+
+
+def write(report: Mapping, path: Path) -> None:
+    """A report without its rows as JSON, one line a result."""
+    head = json.dumps({name: value for name, value in report.items() if name not in ("rows", "results")}, indent=1)
+    lines = ",\n".join(f"  {json.dumps(key)}: {json.dumps(value)}" for key, value in report["results"].items())
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f'{head[:-2]},\n "results": {{\n{lines}\n }}\n}}\n')
+
+
+def load(path: str | Path | None = None) -> dict:
+    """A stored report, by default that of the full study in data/results, with its rows."""
+    report = json.loads(Path(path or data_path("results/compare.json")).read_text())
+    return report | {"rows": summary(report["results"])}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command `python -m vtm_lesson compare`."""
+    args = _arguments(argv)
+    if args.report:
+        try:
+            report = load(args.report)
+        except FileNotFoundError:
+            print(f"{args.report} is not there; --report takes the JSON of an earlier comparison.", file=sys.stderr)
+            return 2
+        return _show(report, Path(args.report).with_suffix(".png"))
+    given = {field.name: getattr(args, field.name, None) for field in fields(Study)}
+    given = {name: value for name, value in given.items() if value is not None}
+    try:
+        study = replace(QUICK if args.quick else Study(), **given)
+    except ValueError as error:
+        print(error, file=sys.stderr)
+        return 2
+    folder = Path(args.folder or ("runs/quick" if args.quick else "runs/compare"))
+    if args.fresh:
+        (folder / "results.jsonl").unlink(missing_ok=True)
+        shutil.rmtree(folder / "networks", ignore_errors=True)
+    made = f"{study.train + study.valid + study.test:,} films of {study.frames} frames"
+    print(f"First {made} (kept for the next time), then {study.seeds} seeds of each strategy. Results: {folder}")
+    try:
+        comparison = Comparison(study, folder, workers=args.workers)
+    except ValueError as error:
+        print(error, file=sys.stderr)
+        return 2
+    comparison.run()
+    command = "python -m vtm_lesson compare " + " ".join(sys.argv[1:] if argv is None else argv)
+    report = make_report(comparison, command.strip())
+    path = folder / "compare.json"
+    save(report, path)
+    if args.quick:
+        print("\nA quick look: few films and short training. Evidence (a) holds; (b) and (c) need the full study.\n")
+    return _show(report, path.with_suffix(".png"), path)
+
+
+def _show(report: Mapping, picture: Path, path: Path | None = None) -> int:
+    print(table(report))
+    picture.write_bytes(png(figure(report)))
+    print(f"\nfigure  {picture}" + (f"\nJSON    {path}" if path else ""))
+    return 0
+
+
+def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
+    def numbers(text: str) -> tuple[float, ...]:
+        return tuple(float(part) for part in text.split(","))
+
+    def words(text: str) -> tuple[str, ...]:
+        return tuple(text.split(","))
+
+    parser = argparse.ArgumentParser(prog="python -m vtm_lesson compare", description=__doc__.split("\n\n")[0])
+    parser.add_argument("--quick", action="store_true", help="less than 3 minutes on 2 cores")
+    parser.add_argument("--strategies", type=words, help=f"of {','.join(STRATEGIES)}; controls are always there")
+    parser.add_argument("--seeds", type=int)
+    parser.add_argument("--gamma", type=numbers, help="partition factors, such as 2,6,10")
+    parser.add_argument("--r", type=numbers, help="shares of the sources that are merged, such as 0.8,1")
+    parser.add_argument("--evidence", help="a, b, c or several of them, such as ab")
+    parser.add_argument("--places", type=words, help=f"of {','.join(PLACES)}")
+    parser.add_argument("--epochs", type=int)
+    parser.add_argument("--train", type=int, help="training films")
+    parser.add_argument("--valid", type=int, help="validation films")
+    parser.add_argument("--test", type=int, help="test films")
+    parser.add_argument("--folder", help="where results are kept as they come (default runs/compare)")
+    parser.add_argument("--fresh", action="store_true", help="forget what the folder holds of an earlier call")
+    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes that make films")
+    parser.add_argument("--report", help="only show the table and figure of this JSON file")
+    return parser.parse_args(argv)
+
+
+def _blocks(rows: Sequence[Mapping]) -> dict[tuple[str, str], list[Mapping]]:
+    """Rows by evidence and place. (a) has one block; networks without merging join the first place of (c) and on."""
+    blocks: dict[tuple[str, str], list[Mapping]] = {}
+    whole = [row for row in rows if row["evidence"] == "c" and row["strategy"] == "none"]
+    for row in rows:
+        if row in whole:
+            continue
+        key = (row["evidence"], "" if row["evidence"] == "a" else row["place"])
+        if key[0] == "c" and key not in blocks:
+            blocks[key] = list(whole)
+        blocks.setdefault(key, []).append(row)
+    blocks.get(("a", ""), []).sort(key=lambda row: (row["gamma"], row["r"], ORDER.index(row["strategy"])))
+    if whole and not any(key[0] == "c" for key in blocks):
+        blocks["c", PLACES[0]] = list(whole)
+    return blocks
+
+
+def _cell(values: tuple[float, float, float]) -> str:
+    mean, low, high = values
+    return f"{100 * mean:5.1f}" + (f" ±{100 * (high - mean):4.1f}" if high > low else "      ")
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,100 @@
+"""Means with their intervals over seeds, and who is ahead: what the rows of a study say.
+
+Every number is a mean over seeds with its 95% interval (Student's t). Two strategies are said to differ where the
+interval of their difference, seed by seed, leaves out zero.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from scipy.stats import t as student
+
+from .. import films
+from .experiment import CONTROLS
+
+ORDER = ("none", "random", "uniform", "boundary", "centre", "motion", "learnable", "auxiliary", "oracle")
+
+
+def interval(values: Sequence[float], level: float = 0.95) -> tuple[float, float, float]:
+    """Mean and its interval by Student's t; a single value has no interval, only itself."""
+    x = np.asarray(values, float)
+    if x.size == 0 or not np.isfinite(x).all():
+        raise ValueError(f"an interval needs one finite number or more, not {values!r}.")
+    mean = float(x.mean())
+    if len(x) == 1:
+        return mean, mean, mean
+    half = float(student.ppf((1 + level) / 2, len(x) - 1) * x.std(ddof=1) / np.sqrt(len(x)))
+    return mean, mean - half, mean + half
+
+
+def collect(results: Mapping[str, dict]) -> dict[tuple[str, ...], list[dict]]:
+    """{(evidence, place, strategy, gamma, R): records, one a seed} from a study's results."""
+    rows: dict[tuple[str, ...], list[dict]] = {}
+    for key, record in by_seed(results, "abc"):
+        kind, *rest = key.split("/")
+        if kind == "a":
+            name, _, place = rest[0].partition(" ")
+            rest = [place, name, *rest[1:]]
+        elif rest[0] == "none":
+            rest = ["", "none", "gamma1", "r1", rest[1]]
+        place, name, gamma, r, _ = rest
+        rows.setdefault((kind, place, name, gamma[5:], r[1:]), []).append(record)
+    return rows
+
+
+def by_seed(results: Mapping[str, dict], kinds: str) -> list[tuple[str, dict]]:
+    """The results whose key begins with one of `kinds`, in the order of their seeds, so that seeds can be paired."""
+    chosen = [(key, record) for key, record in results.items() if key.partition("/")[0] in tuple(kinds)]
+    return sorted(chosen, key=lambda item: int(item[0].rpartition("seed")[2]))
+
+
+def summary(results: Mapping[str, dict]) -> list[dict]:
+    """One row for each evidence, place, strategy, gamma and R, with every seed's values and their intervals."""
+    table = []
+    for (kind, place, name, gamma, r), records in collect(results).items():
+        row = {"evidence": kind, "place": place, "strategy": name, "gamma": float(gamma), "r": float(r)}
+        row |= {"seeds": len(records), "tokens": records[0]["tokens"]}
+        for what in ("accuracy", "recall"):
+            per_way = [record["ways"] if what == "accuracy" else record["recall"] for record in records]
+            values = {way: [one[way] for one in per_way] for way in films.WAYS}
+            alone = [record["accuracy"] for record in records]
+            values["all"] = alone if what == "accuracy" else [sum(one.values()) / len(one) for one in per_way]
+            row[what] = {way: {"interval": interval(v), "seeds": v} for way, v in values.items()}
+        if all("share" in record for record in records):
+            row["share"] = {"interval": interval([record["share"] for record in records])}
+        table.append(row)
+    table.sort(key=lambda row: (row["evidence"], row["place"], row["gamma"], row["r"], ORDER.index(row["strategy"])))
+    return table
+
+
+def difference(one: Mapping, other: Mapping, way: str = "all") -> tuple[float, float, float]:
+    """Accuracy of one row minus the other's, seed by seed: mean and interval."""
+    pairs = zip(one["accuracy"][way]["seeds"], other["accuracy"][way]["seeds"], strict=False)
+    return interval([a - b for a, b in pairs])
+
+
+def verdicts(rows: Sequence[Mapping]) -> list[str]:
+    """For rows of one kind of evidence: who is ahead in each way of filming, and what the seeds cannot tell apart."""
+    told = []
+    rivals = [row for row in rows if row["strategy"] not in CONTROLS]
+    for way in ("all", *films.WAYS):
+        best = max(rivals, key=lambda row: row["accuracy"][way]["interval"][0])
+        ties = [row_name(r) for r in rivals if r is not best and difference(best, r, way)[1] <= 0]
+        seeds = min(row["seeds"] for row in rivals)
+        text = f"{way}: {row_name(best)} first"
+        if seeds == 1:
+            text += " (one seed: no interval)"
+        else:
+            text += f", not told apart from {', '.join(ties)}" if ties else ", ahead of every other"
+        told.append(text)
+    return told
+
+
+def row_name(row: Mapping) -> str:
+    if row["strategy"] == "auxiliary":
+        return "learnable, auxiliary path" + (" (paper's order)" if row["place"] == "after_attention" else "")
+    if row["strategy"] == "learnable" and row["evidence"] == "a":
+        return "learnable, by pooling"
+    return row["strategy"]

@@ -1,0 +1,331 @@
+"""Reads a film: evenly spaced frames, and the motion vectors that its own codec stored (PyAV, FFmpeg).
+
+H.264 and MPEG-4 describe most blocks of a frame as "like that block of the frame before, moved by so much".
+VTM's motion-based merging takes these vectors as saliency (VTM eq. 6): they are there already, so nothing needs
+to be estimated.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from contextlib import nullcontext
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import av
+import numpy as np
+from av.codec.context import Flags2
+from av.video.frame import PictureType
+from av.video.reformatter import VideoReformatter
+from tqdm import tqdm
+
+from .containers import VideoError, check, open_film, survey_of
+
+CELL = 4  # motion is given on cells of this many pixels of the resized frame
+UNIT = 8  # no codec here stores vectors for blocks smaller than this
+
+
+@dataclass
+class Clip:
+    """L frames taken evenly from a film, H x W pixels each, and what moved between them."""
+
+    frames: np.ndarray  # (L, H, W, 3) uint8, RGB
+    motion: np.ndarray  # (L, ceil(H/4), ceil(W/4), 2) float32: x to the right, y down, in pixels, see read
+    magnitude: np.ndarray  # (L, ceil(H/4), ceil(W/4)) float32: length of the way moved, in pixels
+    times: np.ndarray  # (L,) float64: when each frame is shown, in seconds from the film's first frame
+    fps: float  # frames per second of the film, averaged
+    duration: float  # seconds of film
+    lost: float  # share of the film that could not be decoded, 0 when all is well
+    codec: str
+
+    def patches(self, p: int) -> tuple[np.ndarray, np.ndarray]:
+        """Tokens on the (L, H/p, W/p) grid: their pixels and how far they moved.
+
+        Returns pixels (L, H/p, W/p, 3*p*p) uint8, each ordered row, column, colour, and motion (L, H/p, W/p)
+        float32, the mean magnitude over the patch in pixels of the resized frame.
+        """
+        length, height, width, _ = self.frames.shape
+        if int(p) != p or p < 1 or height % p or width % p:
+            raise ValueError(
+                f"patches of {p} pixels do not fill a frame of {height} x {width}; "
+                "read the film at a size that is a multiple of the patch."
+            )
+        rows, columns = height // p, width // p
+        pixels = self.frames.reshape(length, rows, p, columns, p, 3).transpose(0, 1, 3, 2, 4, 5)
+        cells = self.magnitude.shape
+        down = overlap(np.arange(rows + 1) * p, CELL, cells[1], height)
+        across = overlap(np.arange(columns + 1) * p, CELL, cells[2], width)
+        motion = down @ self.magnitude @ across.T
+        return pixels.reshape(length, rows, columns, 3 * p * p), motion.astype(np.float32)
+
+    def __repr__(self) -> str:
+        length, height, width, _ = self.frames.shape
+        text = f"Clip({length} frames of {height} x {width} from {self.duration:.1f} s of {self.codec}"
+        return text + (f", {self.lost:.0%} lost)" if self.lost else ")")
+
+
+def read(path, frames: int = 60, size: int | tuple[int, int] | None = 224, progress: bool = True) -> Clip:
+    """Reads `frames` evenly spaced frames of a film, and its codec's motion vectors.
+
+    path    a file, or a seekable binary file object, in any container and codec that FFmpeg decodes.
+    frames  L. The film is cut into L equal stretches of time; the frame shown in the middle of each is taken.
+            A film with fewer frames than that repeats some; nothing moves between a frame and its repetition.
+    size    S: the short side becomes S, then the central S x S is cut out. (height, width): the frame is
+            scaled until it covers this, then the centre is cut out. Both make pixels square and undo a stored
+            rotation. None: the pixels as they are in the file.
+
+    Motion is how far the picture's content moved since the previous frame taken (for the first: since the
+    film began), in pixels of the resized frame, x to the right and y down. It adds up every frame in between,
+    at fixed places of the picture: nothing is tracked. `motion` adds the vectors, `magnitude` adds their
+    lengths, so to and fro cancels in the one and counts in the other.
+    Only the vectors of P frames are used, as these reach back over all B frames since the I or P frame
+    before; a B frame taken gets its share of that stretch. Key frames and blocks without a vector count as still. A
+    codec may also refer to older frames; FFmpeg does not say so, and such a vector counts in full. A codec
+    without vectors gives zeros and a warning.
+
+    The film is streamed, first its packets, then its frames: memory holds the frames taken and no more.
+
+    Raises VideoError for what is missing, empty or no film. A damaged film gives what can be decoded, a
+    warning, and `lost`; frames that cannot be decoded are replaced by the last good one before them.
+    """
+    if int(frames) != frames or frames < 1:
+        raise ValueError(f"frames is {frames!r}; give a whole number, 1 or more.")
+    target = _target(size)
+    name = check(path)
+    try:
+        survey = survey_of(path, name)
+        taker = _Taker(survey, int(frames), target)
+        _decode(path, name, survey, taker, progress)
+    except av.FFmpegError as error:
+        reason = error.strerror or error
+        raise VideoError(
+            f"{name} cannot be read: it is no film, damaged or cut short (FFmpeg says: {reason})."
+        ) from error
+    if not taker.seen:
+        raise VideoError(f"{name} has a video track, but not one frame of it can be decoded.")
+    taker.finish()
+    lost = _lost(survey, taker, name)
+    if taker.seen > 1 and not taker.vectors:
+        warnings.warn(
+            f"{name}: no motion vectors come with this film (codec {survey.codec}), so its motion is zero "
+            "everywhere; H.264 and MPEG-4 part 2 have them.",
+            stacklevel=2,
+        )
+    sampled = taker.frames, taker.motion, taker.magnitude, taker.times
+    return Clip(*sampled, survey.fps, survey.duration, lost, survey.codec)
+
+
+def overlap(edges: np.ndarray, cell: float, cells: int, limit: float) -> np.ndarray:
+    """Weights (len(edges) - 1, cells) that average cells of `cell` pixels over the intervals between edges.
+
+    Cells lie side by side from 0; the last one ends at `limit`. Every row sums to 1. Intervals outside take
+    the nearest cell.
+    """
+    edges = np.clip(np.asarray(edges, np.float64), 0, limit)
+    low, high = edges[:-1, None], edges[1:, None]
+    start = np.arange(cells) * cell
+    end = np.minimum(start + cell, limit)
+    share = np.clip(np.minimum(high, end) - np.maximum(low, start), 0, None)
+    empty = share.sum(1) <= 0
+    if empty.any():
+        nearest = np.clip((low[empty, 0] / cell).astype(int), 0, cells - 1)
+        share[empty, nearest] = 1
+    return share / share.sum(1, keepdims=True)
+
+
+def _target(size):
+    if size is None:
+        return None
+    height, width = (size, size) if np.ndim(size) == 0 else size
+    if int(height) != height or int(width) != width or min(height, width) < 1:
+        raise ValueError(f"size is {size!r}; give a number of pixels, (height, width), or None.")
+    return int(height), int(width)
+
+
+# ------------------------------------------------------------------------------------------------- decoding
+
+
+def _decode(path, name, survey, taker, progress):
+    container, stream = open_film(path, name)
+    with container:
+        stream.codec_context.flags2 |= Flags2.export_mvs
+        stream.thread_type = "AUTO"
+        title = f"Reading {Path(name).name}"
+        bar = tqdm(total=survey.count, desc=title, unit="frame", delay=2) if progress else nullcontext()
+        with bar:
+            packets = container.demux(stream)
+            while True:
+                try:
+                    packet = next(packets)
+                except StopIteration:
+                    break
+                except av.FFmpegError:
+                    taker.broken += 1
+                    break
+                try:
+                    images = packet.decode()
+                except av.FFmpegError:
+                    taker.broken += 1
+                    continue
+                for image in images:
+                    taker.add(image)
+                    if progress:
+                        bar.update()
+
+
+class _Taker:
+    """Takes the frames wanted as the film goes by, and adds up the motion between them."""
+
+    def __init__(self, survey, wanted, target):
+        self.survey, self.wanted, self.target = survey, wanted, target
+        self.moments = survey.first + (np.arange(wanted) + 0.5) * survey.duration / wanted
+        self.taken = self.seen = self.broken = self.corrupt = 0
+        self.vectors = False
+        self.scaler = VideoReformatter()
+        self.held = None
+        self.reference = 0  # number of the last frame that was not a B frame
+        self.pending = []  # B frames taken since then: which, how, and how many frames after it
+        self.frames = None
+
+    def add(self, image):
+        n = self.seen
+        if self.survey.timed and image.pts is not None:
+            moment = float(image.pts * image.time_base)
+        else:
+            moment = n * self.survey.duration / self.survey.count
+        while self.held is not None and self.taken < self.wanted and self.moments[self.taken] < moment:
+            self._take()
+        self._move(image, n)
+        self.held, self.moment = image, moment
+        self.seen += 1
+        self.corrupt += bool(image.is_corrupt)
+
+    def finish(self):
+        while self.taken < self.wanted:
+            self._take()
+        if self.turns:
+            self.frames = np.ascontiguousarray(np.rot90(self.frames, self.turns, (1, 2)))
+            self.magnitude = np.ascontiguousarray(np.rot90(self.magnitude, self.turns, (1, 2)))
+            self.motion = np.rot90(self.motion, self.turns, (1, 2)).copy()
+            for _ in range(self.turns):
+                self.motion = np.stack([self.motion[..., 1], -self.motion[..., 0]], -1)
+
+    def _move(self, image, n):
+        grid = (-(-image.height // UNIT), -(-image.width // UNIT))
+        if self.held is None or grid != self.net.shape[:2]:
+            self.net, self.way = np.zeros((*grid, 2), np.float32), np.zeros(grid, np.float32)
+            self.pending.clear()
+        data = image.side_data.get("MOTION_VECTORS")
+        self.vectors |= data is not None
+        if image.pict_type == PictureType.B:
+            return
+        span, self.reference = max(1, n - self.reference), n
+        step = self._step(data.to_ndarray(), grid) if data is not None else np.zeros((*grid, 2), np.float32)
+        length = np.sqrt(step[..., 0] ** 2 + step[..., 1] ** 2)
+        # B frames taken since the last P frame get their share of what this one says of the whole stretch.
+        before = 0
+        for k, plan, at in self.pending:
+            self._put(k, plan, step, length, (at - before) / span)
+            before = at
+        self.pending.clear()
+        self.net += step * ((span - before) / span)
+        self.way += length * ((span - before) / span)
+
+    def _step(self, v, grid):
+        """How far each unit of the frame moved by the codec's vectors: (rows, columns, 2) float32, pixels."""
+        v = v[(v["source"] < 0) & (v["motion_scale"] > 0)]
+        # A vector points from a block to where it came from; the content moved the other way.
+        move = -np.stack([v["motion_x"], v["motion_y"]], 1).astype(np.float32)
+        move /= v["motion_scale"][:, None].astype(np.float32)
+        step = np.zeros((*grid, 2), np.float32)
+        top = (v["dst_y"].astype(np.int64) - v["h"] // 2) // UNIT
+        left = (v["dst_x"].astype(np.int64) - v["w"] // 2) // UNIT
+        tall, wide = np.maximum(v["h"] // UNIT, 1), np.maximum(v["w"] // UNIT, 1)
+        for i in range(int(tall.max(initial=0))):
+            for j in range(int(wide.max(initial=0))):
+                y, x = top + i, left + j
+                inside = (tall > i) & (wide > j) & (y >= 0) & (y < grid[0]) & (x >= 0) & (x < grid[1])
+                step[y[inside], x[inside]] = move[inside]
+        return step
+
+    def _take(self):
+        image, k = self.held, self.taken
+        plan = _plan(image, self.target, self.survey.aspect)
+        if self.frames is None:
+            self.turns = plan.turns
+            self.frames = np.empty((self.wanted, *plan.shape, 3), np.uint8)
+            cells = (-(-plan.shape[0] // CELL), -(-plan.shape[1] // CELL))
+            self.motion = np.zeros((self.wanted, *cells, 2), np.float32)
+            self.magnitude = np.zeros((self.wanted, *cells), np.float32)
+            self.times = np.zeros(self.wanted)
+        height, width = self.frames.shape[1:3]
+        if plan.shape != (height, width):
+            # The film changed its size on the way; the first size stays.
+            plan = _plan(image, (height, width), self.survey.aspect)
+        rgb = self.scaler.reformat(image, plan.scaled[1], plan.scaled[0], "rgb24", interpolation="AREA")
+        picture = rgb.to_ndarray()
+        top, left = plan.corner
+        self.frames[k] = picture[top : top + height, left : left + width]
+        self.times[k] = self.moment - self.survey.first
+        self._put(k, plan, self.net, self.way)
+        self.net[:] = 0
+        self.way[:] = 0
+        number = self.seen - 1
+        if number > self.reference:
+            self.pending.append((k, plan, number - self.reference))
+        self.taken += 1
+
+    def _put(self, k, plan, net, way, share=1.0):
+        """Adds motion on the codec's grid to that of frame k, on the cells of the resized and cut frame."""
+        zoom = plan.scaled[0] / plan.source[0], plan.scaled[1] / plan.source[1]
+        grid, cells = net.shape, self.magnitude.shape
+        down = _onto(cells[1], plan.shape[0], plan.corner[0], zoom[0], grid[0], plan.source[0])
+        across = _onto(cells[2], plan.shape[1], plan.corner[1], zoom[1], grid[1], plan.source[1])
+        for axis, z in ((0, zoom[1]), (1, zoom[0])):
+            self.motion[k, ..., axis] += down @ net[..., axis] @ across.T * (z * share)
+        self.magnitude[k] += down @ way @ across.T * (math.sqrt(zoom[0] * zoom[1]) * share)
+
+
+@lru_cache(maxsize=64)
+def _onto(cells, pixels, start, zoom, units, total):
+    """Weights (cells, units) from the codec's grid to the cells of the resized, cut frame along one side."""
+    edges = (np.minimum(np.arange(cells + 1) * CELL, pixels) + start) / zoom
+    return overlap(edges, UNIT, units, total).astype(np.float32)
+
+
+@dataclass
+class _Plan:
+    source: tuple[int, int]  # height and width as decoded
+    scaled: tuple[int, int]  # height and width after scaling
+    corner: tuple[int, int]  # where the cut begins
+    shape: tuple[int, int]  # height and width of the cut, before the rotation is undone
+    turns: int  # quarter turns anticlockwise that show the frame upright
+
+
+def _plan(image, target, aspect) -> _Plan:
+    turns = round(image.rotation / 90) % 4
+    height, width = image.height, image.width
+    if target is None:
+        return _Plan((height, width), (height, width), (0, 0), (height, width), 0)
+    shape = target[::-1] if turns % 2 else target
+    zoom = max(shape[0] / height, shape[1] / (width * aspect))
+    scaled = max(shape[0], round(height * zoom)), max(shape[1], round(width * aspect * zoom))
+    corner = (scaled[0] - shape[0]) // 2, (scaled[1] - shape[1]) // 2
+    return _Plan((height, width), scaled, corner, shape, turns)
+
+
+def _lost(survey, taker, name) -> float:
+    if not (survey.missing or taker.broken or taker.corrupt):
+        return 0.0
+    promised = survey.count + survey.missing * survey.fps
+    good = min(taker.seen, survey.count) - taker.corrupt
+    lost = float(np.clip(1 - good / promised, 0, 1))
+    if lost:
+        warnings.warn(
+            f"{name} is damaged: about {lost:.0%} of its {promised / survey.fps:.1f} s could not be decoded; "
+            "the frames are taken from the rest.",
+            stacklevel=3,
+        )
+    return lost
