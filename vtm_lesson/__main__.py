@@ -8,7 +8,10 @@ import sys
 COMMANDS = {
     "bench": ("measuring.bench", "time and memory of operator and network, side by side (--quick: a look)"),
     "compare": ("study.report", "strategies against each other: table, figure, JSON (--quick: less than 3 minutes)"),
-    "variants": ("study.variants", "gamma, R, chunks, averages and pooling of learnable VTM, trained on top of a study"),
+    "variants": (
+        "study.variants",
+        "gamma, R, chunks, averages and pooling of learnable VTM, trained on top of a study",
+    ),
 }
 
 

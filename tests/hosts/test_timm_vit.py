@@ -365,8 +365,10 @@ class OwnModel(VisionTransformer):
 @pytest.mark.parametrize(
     "make, message",
     [
-        (lambda: timm.create_model("swin_tiny_patch4_window7_224", embed_dim=8, depths=(1, 1), num_heads=(1, 1)),
-         "SwinTransformer is not a timm VisionTransformer"),
+        (
+            lambda: timm.create_model("swin_tiny_patch4_window7_224", embed_dim=8, depths=(1, 1), num_heads=(1, 1)),
+            "SwinTransformer is not a timm VisionTransformer",
+        ),
         (lambda: torch.nn.Linear(2, 2), "Linear is not"),
         (lambda: VisionTransformer(**PLAIN, block_fn=vit.ParallelScalingBlock), "made of ParallelScalingBlock"),
         (lambda: VisionTransformer(**PLAIN, block_fn=vit.ParallelThingsBlock), "made of ParallelThingsBlock"),

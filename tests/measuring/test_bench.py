@@ -174,6 +174,7 @@ def test_growth_leaves_out_what_takes_too_long_or_too_much_room():
 
 # --- the planner
 
+
 @pytest.fixture
 def one_thread():
     """Fused attention has scratch memory for each thread, which weighs in networks as small as a test's."""

@@ -38,6 +38,7 @@ def version(pin: Requirement) -> str:
 
 # ---------------------------------------------------------------------------------------------------------- the pins
 
+
 def test_every_line_is_an_exact_pin_without_a_build():
     for pin in PINS:
         assert re.fullmatch(r"==[\w.]+", str(pin.specifier)), f"{pin}: one exact version, without +cpu or +cu"
@@ -88,7 +89,9 @@ def test_indirect_packages_are_pinned_too():
 
 def test_lock_writes_pins_that_hold_everywhere():
     freeze = "b==2\ntorch==2.13.0+cpu\nnvidia-cublas==13.0\ncuda-bindings==1\npip==26\nwheel==1\nA==1\ntriton==3.7.1\n"
-    freeze += "-e git+https://example.org/vtm#egg=vtm_lesson\nvtm-lesson @ file:///x\nvtm-lesson==0.1.0\nsetuptools==84\n"
+    freeze += (
+        "-e git+https://example.org/vtm#egg=vtm_lesson\nvtm-lesson @ file:///x\nvtm-lesson==0.1.0\nsetuptools==84\n"
+    )
     lines = [line for line in lock.pins(freeze).splitlines() if not line.startswith("#")]
     assert lines == ["A==1", "b==2", "setuptools==84", "torch==2.13.0", 'triton==3.7.1; sys_platform == "linux"']
 
@@ -108,6 +111,7 @@ def test_conda_users_get_the_same_pins():
 
 
 # ------------------------------------------------------------------------------------------------------------ set up
+
 
 @pytest.fixture
 def setup(tmp_path: Path, monkeypatch):
@@ -212,6 +216,7 @@ def test_a_python_without_venv_gets_a_sentence(setup, monkeypatch):
 
 # --------------------------------------------------------------------------------------------------------- make lab
 
+
 def test_lab_options():
     bare = lab.options({}, "linux", False, [])
     assert "--ServerApp.ip=127.0.0.1" in bare and "--no-browser" in bare and "--allow-root" not in bare
@@ -278,6 +283,7 @@ def test_lab_answers_on_the_loopback_address_with_its_token(tmp_path: Path):
 
 # --------------------------------------------------------------------------------------------------- make, ci, nbval
 
+
 def make(*arguments: str) -> str:
     done = subprocess.run(["make", *arguments], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
@@ -306,7 +312,7 @@ def test_make_test_runs_ruff_the_tests_and_every_lesson():
 
 @needs_make
 def test_make_passes_options_on():
-    options = '--no-browser --port=8899'
+    options = "--no-browser --port=8899"
     assert options in make("-n", "lab", f"ARGS={options}")
     assert "-k merge" in make("-n", "test", "ARGS=-k merge")
 
@@ -336,6 +342,7 @@ def test_the_sanitize_file_is_read_whole():
 
 
 # ------------------------------------------------------------------------------------------------------- torchvision
+
 
 def test_timm_can_be_imported_whatever_builds_pip_chose():
     code = (

@@ -1,9 +1,9 @@
 """A `Merge`: which output token every input token goes into. It is the whole result of a match.
 
-    y = merge(x)               # (B, N, C) -> (B, M, C), the average of each group (VTM eq. 4)
-    y = merge(x, weight=size)  # ToMe's weighted average
-    x2 = merge.unmerge(y)      # (B, M, C) -> (B, N, C), every token gets its group's value
-    both = first.then(second)  # two merges as one
+y = merge(x)               # (B, N, C) -> (B, M, C), the average of each group (VTM eq. 4)
+y = merge(x, weight=size)  # ToMe's weighted average
+x2 = merge.unmerge(y)      # (B, M, C) -> (B, N, C), every token gets its group's value
+both = first.then(second)  # two merges as one
 """
 
 from __future__ import annotations

@@ -37,9 +37,7 @@ def uniform(n: int, gamma: float, offset: int = 0, device: torch.device | str | 
     return ((positions + offset) % n).sort().values
 
 
-def region(
-    frames: int, height: int, width: int, gamma: float, focus: str = "centre", offset: int = 0
-) -> Tensor:
+def region(frames: int, height: int, width: int, gamma: float, focus: str = "centre", offset: int = 0) -> Tensor:
     """More targets in one region of every frame, (T,) int64 (region-concentrated VTM, VTM sec. 3.3).
 
     The centre is the H/2 x W/2 rectangle in the middle. With focus "centre" it is sampled with factor gamma/2 and

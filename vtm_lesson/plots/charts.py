@@ -177,8 +177,18 @@ def bill(table: Mapping[str, Mapping[str, float]], xlabel: str, title: str = "")
     left = np.zeros(len(table))
     for j, part in enumerate(parts):
         amounts = np.array([row[part] for row in table.values()], float)
-        ax.barh(range(len(table)), amounts, left=left, height=0.62, color=COLOURS[j], alpha=0.8, label=part,
-                edgecolor="white", linewidth=0.6, hatch=("", "//", "..", "xx")[j % 4])
+        ax.barh(
+            range(len(table)),
+            amounts,
+            left=left,
+            height=0.62,
+            color=COLOURS[j],
+            alpha=0.8,
+            label=part,
+            edgecolor="white",
+            linewidth=0.6,
+            hatch=("", "//", "..", "xx")[j % 4],
+        )
         left += amounts
     for i, total in enumerate(left if np.ptp(left) > 1e-6 * left.max() else ()):  # equal sums (100%) say nothing
         ax.annotate(number(total), (total, i), (6, 0), textcoords="offset points", va="center")

@@ -24,7 +24,10 @@ from .style import BLACK, BLUE, GREY, ORANGE, VERMILLION, WIDTH, number, styled
 
 @styled
 def frames(
-    frames, pick: int | Sequence[int] = 6, title: str = "", grid: Grid | None = None,
+    frames,
+    pick: int | Sequence[int] = 6,
+    title: str = "",
+    grid: Grid | None = None,
     captions: Sequence[str] | None = None,
 ) -> Figure:
     """A film strip. pick: how many frames, spread evenly, or their numbers. grid (L, h, w): draw the patches' edges.
@@ -207,8 +210,21 @@ def motion(frames, vectors, pick: int | Sequence[int] = 4, title: str = "", scal
         across, down = (x + 0.5) * size[1] + strips.left_of(k, film), (y + 0.5) * size[0]
         moving = length[i] * scale > 0.25 * min(size)
         dx, dy = vectors[i][moving].T * scale
-        ax.quiver(across[moving] - dx, down[moving] - dy, dx, dy, angles="xy", scale_units="xy", scale=1,
-                  color=VERMILLION, width=0.0018, headwidth=4, headlength=5, headaxislength=4.5, minshaft=1.6)
+        ax.quiver(
+            across[moving] - dx,
+            down[moving] - dy,
+            dx,
+            dy,
+            angles="xy",
+            scale_units="xy",
+            scale=1,
+            color=VERMILLION,
+            width=0.0018,
+            headwidth=4,
+            headlength=5,
+            headaxislength=4.5,
+            minshaft=1.6,
+        )
         ax.plot(across[~moving], down[~moving], ".", color=GREY, markersize=1)
     fast = int(length.mean(axis=(1, 2)).argmax())
     text = f"{len(at)} frames with an arrow for the motion of each patch: {strips.two(length.mean())} pixels on average"
@@ -247,16 +263,37 @@ def matching(
     for i, number_, cosine in zip(left, best, similarity, strict=True):
         j = right[number_]
         merged = bool(merge.group[0, i] == merge.group[0, j])
-        ax.plot([0, 1], [height[i], height[j]], color=BLUE if merged else GREY, linewidth=2 if merged else 1.3,
-                linestyle="-" if merged else (0, (1.5, 2)), zorder=1)
+        ax.plot(
+            [0, 1],
+            [height[i], height[j]],
+            color=BLUE if merged else GREY,
+            linewidth=2 if merged else 1.3,
+            linestyle="-" if merged else (0, (1.5, 2)),
+            zorder=1,
+        )
         x, y = _free(height[i], height[j], taken)
-        ax.text(x, y, f"{cosine:.2f}", ha="center", va="center", fontsize=8.5, zorder=2,
-                bbox={"facecolor": "white", "edgecolor": "none", "pad": 1})
+        ax.text(
+            x,
+            y,
+            f"{cosine:.2f}",
+            ha="center",
+            va="center",
+            fontsize=8.5,
+            zorder=2,
+            bbox={"facecolor": "white", "edgecolor": "none", "pad": 1},
+        )
         told.append(f"{names[i]} to {names[j]} at {cosine:.2f}, {'merged' if merged else 'not merged'}")
     for x, side in ((0, left), (1, right)):
         edge = [GREY if x == 0 else BLACK] * len(side)
-        ax.scatter([x] * len(side), [height[i] for i in side], s=420, c=[fills[i] for i in side], edgecolors=edge,
-                   linewidths=1.5, zorder=3)
+        ax.scatter(
+            [x] * len(side),
+            [height[i] for i in side],
+            s=420,
+            c=[fills[i] for i in side],
+            edgecolors=edge,
+            linewidths=1.5,
+            zorder=3,
+        )
         for i in side:
             dark = colours is not None and float(np.dot(strips.array(colours)[i], (0.3, 0.59, 0.11))) < 0.5
             ax.text(x, height[i], names[i], ha="center", va="center", zorder=4, color="white" if dark else BLACK)
@@ -272,8 +309,12 @@ def matching(
 
 @styled
 def attention(
-    weights, names: Sequence[str] | None = None, title: str = "", label: str = "attention weight",
-    rows: str = "query", columns: str = "key",
+    weights,
+    names: Sequence[str] | None = None,
+    title: str = "",
+    label: str = "attention weight",
+    rows: str = "query",
+    columns: str = "key",
 ) -> Figure:
     """A (N, K) matrix as a heat map: attention weights or similarities; numbers are written up to 10 x 10."""
     weights = strips.array(weights).astype(float)

@@ -22,7 +22,11 @@ GAP = 0.05  # between frames, in widths of a frame
 
 
 def axes(
-    film: np.ndarray, at: np.ndarray, names: Sequence[str], title: str, right: float = 0.0,
+    film: np.ndarray,
+    at: np.ndarray,
+    names: Sequence[str],
+    title: str,
+    right: float = 0.0,
     captions: Sequence[str] | None = None,
 ) -> tuple[Figure, list[Axes]]:
     """One empty strip a name, frame numbers (or captions) under the last; `right` inches are left free beside them."""
