@@ -12,6 +12,9 @@
 Two builds of one source give identical bytes. Each notebook carries, in its metadata, a digest of the cells it was
 built with: a notebook whose cells no longer match it is somebody's work, is never overwritten, and gets the new
 build beside it as NN_name.new.ipynb. How to write a source: notebooks/source/README.md.
+
+A lesson is executed again when its own code changed, or a package module that its kernel had loaded when it was
+executed last: the kernel is asked, because imports may be lazy, and the notebook's metadata keeps its answer.
 """
 
 from __future__ import annotations
@@ -161,12 +164,22 @@ def one_folder_deeper(text: str) -> str:
 
 # -------------------------------------------------------------------------------------------------------- execution
 
-def kernel_environment(scratch: str) -> dict[str, str]:
+# What a kernel is asked after the last cell. An expression, so that it leaves no name behind in the kernel.
+LOADED = """
+"\\n".join(
+    getattr(module, "__file__", None) or ""
+    for name, module in [*__import__("sys").modules.items()]
+    if name.split(".")[0] == {package!r}
+)
+"""
+
+
+def kernel_environment(scratch: str, package: Path) -> dict[str, str]:
     """One environment for every build: this checkout's package, no network, no bars, no personal IPython profile."""
     env = dict(os.environ)
     env.pop("NBGRADER_EXECUTION", None)
     env |= {
-        "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")])),
+        "PYTHONPATH": os.pathsep.join(filter(None, [str(package.resolve().parent), os.environ.get("PYTHONPATH")])),
         "PYTHONHASHSEED": "0",
         "MPLBACKEND": "module://matplotlib_inline.backend_inline",
         "IPYTHONDIR": scratch,
@@ -177,8 +190,13 @@ def kernel_environment(scratch: str) -> dict[str, str]:
     return env
 
 
-def execute(nb: NotebookNode, name: str, cwd: Path, timeout: int = 900) -> NotebookNode:
-    """Run every cell in order; a cell that raises is a BuildError. Outputs come back free of all that varies."""
+def execute(
+    nb: NotebookNode, name: str, cwd: Path, timeout: int = 900, package: Path = ROOT / PACKAGE
+) -> NotebookNode:
+    """Run every cell in order; a cell that raises is a BuildError. Outputs come back free of all that varies.
+
+    Under metadata[STAMP]["modules"] it comes back with the package modules that its kernel had loaded at the end.
+    """
     nb = deepcopy(nb)
     os.environ.setdefault("JUPYTER_PREFER_ENV_PATH", "1")  # this environment's kernel, not one in the user's home
     os.environ.setdefault("JUPYTER_PLATFORM_DIRS", "1")
@@ -192,15 +210,32 @@ def execute(nb: NotebookNode, name: str, cwd: Path, timeout: int = 900) -> Noteb
             resources={"metadata": {"path": str(cwd)}},
         )
         try:
-            client.execute(env=kernel_environment(scratch))
+            with client.setup_kernel(env=kernel_environment(scratch, package)):
+                client.execute(cleanup_kc=False)  # the kernel lives on, for one question more
+                modules = loaded_modules(client, name, package.resolve())
         except (CellExecutionError, CellTimeoutError, DeadKernelError) as error:
             raise BuildError(f"{name}: a cell failed while the lesson was executed.\n{error}") from None
     nb.metadata = NotebookNode({"kernelspec": dict(KERNEL), "language_info": {"name": "python"}})
+    nb.metadata[STAMP] = {"modules": modules}
     for cell in nb.cells:
         cell.metadata.pop("execution", None)
         if cell.cell_type == "code":
             cell.outputs = [_still(out) for out in _joined(cell.outputs)]
     return nb
+
+
+def loaded_modules(client: NotebookClient, name: str, package: Path) -> list[str]:
+    """Ask the kernel for the files of all package modules it has loaded, named as in `package_texts`."""
+    question = LOADED.format(package=package.name)
+    reply = client.wait_for_reply(client.kc.execute("", silent=True, user_expressions={"loaded": question}))
+    answer = reply["content"].get("user_expressions", {}).get("loaded", {})
+    if answer.get("status") != "ok":
+        raise BuildError(f"{name}: the kernel does not say which modules it loaded: {answer}")
+    files = [Path(file).resolve() for file in ast.literal_eval(answer["data"]["text/plain"]).split("\n") if file]
+    strange = [str(file) for file in files if not file.is_relative_to(package)]
+    if strange:  # its outputs come from other code than this, and no change here would ever make it stale
+        raise BuildError(f"{name}: the kernel loaded {package.name} from elsewhere: {', '.join(strange)}")
+    return sorted({file.relative_to(package.parent).as_posix() for file in files})
 
 
 def _joined(outputs: list[NotebookNode]) -> list[NotebookNode]:
@@ -231,7 +266,7 @@ def cells_digest(nb: NotebookNode) -> str:
     return digest(*(f"{cell.cell_type}:{cell.source.rstrip()}" for cell in nb.cells))
 
 
-def _stamp(nb: NotebookNode, **more: str) -> NotebookNode:
+def _stamp(nb: NotebookNode, **more: str | list[str]) -> NotebookNode:
     """Note in the notebook what it was built with: `cells` tells later whether somebody changed it."""
     nb.metadata[STAMP] = {"cells": cells_digest(nb), "frame": digest(_frame(nb)), **more}
     return nb
@@ -285,39 +320,27 @@ def shown(path: Path) -> str:
 
 # ------------------------------------------------------------------------------------------------- what has changed
 
-def package_files(text: str, package: Path) -> list[Path]:
-    """The package's modules that a lesson uses, directly or through each other."""
-    todo, found = [text], {}
-    while todo:
-        for module in _imports(todo.pop(), package.name):
-            path = package / f"{module}.py"
-            if path not in found and path.exists():
-                found[path] = todo.append(path.read_text(encoding="utf-8"))
-    return sorted([package / "__init__.py", *found])
+def package_texts(package: Path) -> dict[str, str]:
+    """Every module of the package, on whatever floor, by a name that is the same on every machine."""
+    package = package.resolve()
+    return {
+        path.relative_to(package.parent).as_posix(): path.read_text(encoding="utf-8") for path in package.rglob("*.py")
+    }
 
 
-def _imports(text: str, package: str) -> set[str]:
-    names: set[str] = set()
-    for node in ast.walk(ast.parse(text)):
-        if isinstance(node, ast.Import):
-            names |= {alias.name.split(".")[1] for alias in node.names if alias.name.startswith(package + ".")}
-        elif isinstance(node, ast.ImportFrom):
-            inside = node.level == 1 or (node.module or "").split(".")[0] == package
-            if inside:
-                tail = (node.module or "") if node.level else ".".join((node.module or "").split(".")[1:])
-                names |= {tail.split(".")[0]} if tail else {alias.name for alias in node.names}
-    return names
+def inputs_digest(nb: NotebookNode, modules: list[str], texts: dict[str, str]) -> str:
+    """Of everything the outputs come from: the lesson's code and the package modules that its kernel loaded."""
+    code = [cell.source for cell in nb.cells if cell.cell_type == "code"]
+    return digest("\n".join(code), *(f"{path}\n{texts[path]}" for path in modules if path in texts))
 
 
-def inputs_digest(nb: NotebookNode, package: Path) -> str:
-    """Of everything the outputs come from: the lesson's code and the package modules it uses."""
-    code = "\n".join(
-        "\n".join("pass" if line.lstrip().startswith(("%", "!")) else line for line in cell.source.split("\n"))
-        for cell in nb.cells
-        if cell.cell_type == "code"
-    )
-    modules = [f"{path.name}\n{path.read_text(encoding='utf-8')}" for path in package_files(code, package)]
-    return digest(code, *modules)
+def is_fresh(old: NotebookNode, read: NotebookNode, nb: NotebookNode, texts: dict[str, str]) -> bool:
+    """True where the executed notebook `old` is what `read`, made from the source `nb`, would become again."""
+    stamp = old.metadata.get(STAMP, {})
+    modules = stamp.get("modules")
+    if modules is None:  # built before the builder asked kernels
+        return False
+    return stamp == {**read.metadata[STAMP], "modules": modules, "inputs": inputs_digest(nb, modules, texts)}
 
 
 # ------------------------------------------------------------------------------------------------------ the commands
@@ -326,12 +349,14 @@ def build(source: Path, notebooks: Path, force: bool = False, package: Path = RO
     """Make both notebooks of one lesson; returns the paths written or found up to date."""
     name, start = source.stem, time.perf_counter()
     nb = read_source(source)
-    work = exercises(nb, name)
-    read = _stamp(solved(nb, name), inputs=inputs_digest(nb, package))
+    work, read = exercises(nb, name), solved(nb, name)
+    texts = package_texts(package)  # before the lesson runs: what is saved meanwhile makes it stale next time
     target = notebooks / f"{name}.ipynb"
     old = load(target)
-    if force or old is None or old.metadata.get(STAMP) != read.metadata[STAMP]:
-        done = _stamp(execute(read, name, notebooks), inputs=read.metadata[STAMP]["inputs"])
+    if force or old is None or not is_fresh(old, read, nb, texts):
+        done = execute(read, name, notebooks, package=package)
+        modules = done.metadata[STAMP]["modules"]
+        _stamp(done, modules=modules, inputs=inputs_digest(nb, modules, texts))
         problems = output_problems(done, [ROOT, Path.home(), Path(sys.prefix), Path(tempfile.gettempdir())])
         if problems:
             raise BuildError(f"{name}: " + "\n  ".join(["the executed lesson cannot be published:"] + problems))

@@ -20,24 +20,73 @@ from .tiled import all_between, values_can_be_read
 
 @dataclass(frozen=True, eq=False)
 class Merge:
-    """Which output token every input token goes into: the whole result of a match.
-
-    group: (B, N) int64, the output token of each input token, from 0 to M - 1.
-    keep: (B, M) int64, the input position of the token that each output token continues: the target of the group,
-        or the source that was left alone. Ascending, so output tokens keep their order in time.
+    """Which output token every input token goes into: the whole result of a match, or of any other reducer.
 
     A Merge is a value: apply it to any tensor over the same tokens (features, positions, motion, labels), print it,
     compose it with the next one (`then`), or spread its outputs back over the inputs (`unmerge`).
+
+    Parameters
+    ----------
+    group : Tensor
+        (B, N) int64, the output token of each input token, from 0 to M - 1.
+    keep : Tensor
+        (B, M) int64, the input position of the token that each output token continues: the target of the group, or the
+        source that was left alone. Ascending, so output tokens keep their order in time (unless a host was asked for
+        another order).
+    dropped : Tensor, optional
+        (B, N) bool, true for tokens that take weight 0 in the average of their group. None: nothing is dropped.
+    count : Tensor, optional
+        (B,) int64, how many of the M outputs each item has, where items differ; the rest of its M outputs are padding,
+        zeros in every average. None: every item has M.
+
+    Notes
+    -----
+    ToMe (Bolya et al., ICLR 2023); VTM eqs. 3 to 5.
+
+    Examples
+    --------
+    >>> import torch
+    >>> import vtm_lesson as vtm
+    >>> merge = vtm.Merge(torch.tensor([[0, 0, 1, 1]]), torch.tensor([[0, 2]]))
+    >>> merge
+    Merge(4 -> 2 tokens, batch 1)
+    >>> merge(torch.tensor([[[1.0], [3.0], [5.0], [9.0]]])).flatten().tolist()
+    [2.0, 7.0]
+    >>> merge.size().tolist()
+    [[2.0, 2.0]]
     """
 
     group: Tensor
     keep: Tensor
+    dropped: Tensor | None = None
+    count: Tensor | None = None
 
     @staticmethod
     def identity(batch: int, n: int, device: torch.device | str | None = None) -> Merge:
         """The Merge that leaves n tokens as they are."""
         order = torch.arange(n, device=device).expand(batch, n)
         return Merge(order, order)
+
+    @staticmethod
+    def of(into: Tensor, dropped: Tensor | None = None, n_out: int | None = None) -> Merge:
+        """The Merge that puts every token where `into` says: how reducers that do not match make theirs.
+
+        into: (B, N) int64, the position of the token that each token ends up in; a token that ends up in itself
+        survives. dropped: as in `Merge`. n_out: how many survive in every item, where that is known; if not, they are
+        counted, items may differ, and a GPU has to wait.
+        """
+        batch, n = into.shape
+        order = torch.arange(n, device=into.device).expand(batch, n)
+        survives = into == order
+        number = survives.cumsum(1) - 1
+        group, count = number.gather(1, into), None
+        if n_out is None:
+            count = survives.sum(1)
+            n_out = int(count.max())
+            count = count if bool((count < n_out).any()) else None
+        slot = torch.where(survives, number, n_out)  # the others all go to one spare slot at the end
+        keep = order.new_zeros(batch, n_out + 1).scatter(1, slot, order)[:, :n_out]
+        return Merge(group, keep if count is None else keep.cummax(1).values, dropped, count)
 
     @property
     def n_in(self) -> int:
@@ -46,22 +95,41 @@ class Merge:
 
     @property
     def n_out(self) -> int:
-        """M, the number of output tokens."""
+        """M, the number of output tokens; of the item that keeps most, where they differ."""
         return self.keep.shape[1]
 
+    @property
+    def into(self) -> Tensor:
+        """(B, N) int64: the position of the token that each input token ends up in, its own where it survives."""
+        return self.keep.gather(1, self.group)
+
+    @property
+    def present(self) -> Tensor | None:
+        """(B, M) bool: which outputs are tokens and which are padding; None where all are tokens."""
+        if self.count is None:
+            return None
+        return torch.arange(self.n_out, device=self.count.device) < self.count[:, None]
+
+    @property
+    def is_identity(self) -> bool:
+        """Whether the Merge leaves all tokens as they are."""
+        return self.n_out == self.n_in and self.count is None and self.dropped is None
+
     def __repr__(self) -> str:
-        return f"Merge({self.n_in} -> {self.n_out} tokens, batch {self.group.shape[0]})"
+        least = "" if self.count is None else f"{int(self.count.min())} to "
+        return f"Merge({self.n_in} -> {least}{self.n_out} tokens, batch {self.group.shape[0]})"
 
     def __call__(self, x: Tensor, weight: Tensor | None = None) -> Tensor:
         """Average x (B, N, C) over each group: (B, M, C), in the dtype of x. VTM eq. 4.
 
         With `weight`, (B, N) or (B, N, 1), of zero or more, it is the weighted average: with token sizes as weights,
-        ToMe's. A group whose weights are all zero gets the plain average. Sums run in float32 or better.
+        ToMe's. A group whose weights are all zero gets the plain average. Dropped tokens count nothing. Sums run in
+        float32 or better.
         """
         x = self._checked(x, self.n_in, "x")
         if not x.is_floating_point():
             raise ValueError(f"x has dtype {x.dtype}; averages need a floating-point one: use x.float().")
-        if weight is not None:
+        if weight is not None or self.dropped is not None:
             weight = self.share(weight, x.dtype)
         order, offsets = self._bags
         rows = x.reshape(-1, x.shape[-1])
@@ -76,16 +144,15 @@ class Merge:
     def size(self, size: Tensor | None = None) -> Tensor:
         """(B, M) float32: how many original tokens each output token stands for.
 
-        `size` (B, N) are the sizes of the input tokens, 1 each if they are original ones. Sizes stay in float32:
-        bfloat16 cannot count beyond 256.
+        `size` (B, N) are the sizes of the input tokens, 1 each if they are original ones. Dropped tokens are counted
+        nowhere. Sizes stay in float32: bfloat16 cannot count beyond 256.
         """
         batch = self.group.shape[0]
         if size is None:
             size = torch.ones(batch, self.n_in, dtype=torch.float32, device=self.group.device)
         elif tuple(size.shape) != (batch, self.n_in):
             raise ValueError(f"size has shape {tuple(size.shape)}; this Merge needs (B, N) = {(batch, self.n_in)}.")
-        out = torch.zeros(batch, self.n_out, dtype=torch.float32, device=self.group.device)
-        return out.scatter_add(1, self.group, size.float())
+        return self._sums(self._undropped(size.float()))
 
     def share(self, weight: Tensor | None = None, dtype: torch.dtype = torch.float32) -> Tensor:
         """(B, N): what each input token counts in the average of its group; sums to 1 over every group.
@@ -95,7 +162,7 @@ class Merge:
         share[n] * x[n] over the tokens n of group m.
         """
         dtype = torch.promote_types(dtype, torch.float32)
-        plain = self.size().to(dtype).reciprocal().gather(1, self.group)
+        plain = self._undropped(self.size().to(dtype).reciprocal().gather(1, self.group))
         if weight is None:
             return plain
         batch = self.group.shape[0]
@@ -106,7 +173,8 @@ class Merge:
         weight = weight.reshape(batch, self.n_in).to(dtype)
         if values_can_be_read(weight) and not all_between(weight, 0, math.inf):
             raise ValueError("weight holds negative or non-finite numbers; weights are finite and zero or more.")
-        total = weight.new_zeros(batch, self.n_out).scatter_add(1, self.group, weight).gather(1, self.group)
+        weight = self._undropped(weight)
+        total = self._sums(weight).gather(1, self.group)
         return torch.where(total > 0, weight / torch.where(total > 0, total, 1), plain)
 
     def unmerge(self, y: Tensor) -> Tensor:
@@ -119,7 +187,21 @@ class Merge:
         """This Merge followed by `second`: one Merge from the original tokens to the final ones."""
         if second.n_in != self.n_out or second.group.shape[0] != self.group.shape[0]:
             raise ValueError(f"{self} cannot be followed by {second}: the second one must take what the first gives.")
-        return Merge(second.group.gather(1, self.group), self.keep.gather(1, second.keep))
+        dropped, count = self.dropped, second.count
+        if second.dropped is not None:
+            later = second.dropped.gather(1, self.group)
+            dropped = later if dropped is None else dropped | later
+        if count is None and second.n_out == second.n_in:  # what was padding still is
+            count = self.count
+        return Merge(second.group.gather(1, self.group), self.keep.gather(1, second.keep), dropped, count)
+
+    def _undropped(self, values: Tensor) -> Tensor:
+        """values (B, N), with zeros for dropped tokens."""
+        return values if self.dropped is None else values.masked_fill(self.dropped, 0)
+
+    def _sums(self, values: Tensor) -> Tensor:
+        """(B, N) -> (B, M): the sum over each group."""
+        return values.new_zeros(len(self.group), self.n_out).scatter_add(1, self.group, values)
 
     def _checked(self, x: Tensor, n: int, name: str) -> Tensor:
         batch = self.group.shape[0]

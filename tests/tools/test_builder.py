@@ -88,17 +88,18 @@ def sources(nb) -> str:
     return "\n".join(cell.source for cell in nb.cells)
 
 
-def without_execution(monkeypatch) -> list[str]:
-    """Let the builder take every lesson for executed; returns the names as they come."""
+def without_execution(monkeypatch, modules: tuple[str, ...] = ()) -> list[str]:
+    """Let the builder take every lesson for executed, with `modules` loaded; returns the names as they come."""
     names = []
 
-    def execute(nb, name, cwd, timeout=0):
+    def execute(nb, name, cwd, timeout=0, package=None):
         names.append(name)
         nb = copy.deepcopy(nb)
         for cell in nb.cells:
             if cell.cell_type == "code":
                 cell.execution_count = 1
                 cell.outputs = [nbformat.v4.new_output("stream", text="out\n")]
+        nb.metadata[build_lessons.STAMP] = {"modules": list(modules)}
         return nb
 
     monkeypatch.setattr(build_lessons, "execute", execute)
@@ -164,30 +165,161 @@ def test_editing_one_cell_keeps_the_ids_of_the_others(lesson: Path):
 
 # ----------------------------------------------------------------------------------------- what changed, whose it is
 
+LOADED = ("pack/__init__.py", "pack/deep/__init__.py", "pack/deep/inner.py")
+PACK = {
+    "__init__.py": """\
+def __getattr__(name):  # a front door that loads what stands behind it on first use
+    if name != "thing":
+        raise AttributeError(name)
+    from .deep import inner
+
+    return inner.thing
+""",
+    "deep/__init__.py": "",
+    "deep/inner.py": "def thing():\n    return 'one'\n",
+    "deep/aside.py": "x = 1\n",
+    "plain.py": "y = 'plain'\n",
+}
+
+
+def make_pack(folder: Path) -> Path:
+    for name, text in PACK.items():
+        path = folder / "pack" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return folder / "pack"
+
+
+def outputs(path: Path) -> str:
+    cells = build_lessons.load(path).cells
+    return "".join(out.text for cell in cells if cell.cell_type == "code" for out in cell.outputs)
+
+
+def modules(path: Path) -> list[str]:
+    return build_lessons.load(path).metadata[build_lessons.STAMP]["modules"]
+
+
+@pytest.fixture
+def two_lessons(tmp_path: Path) -> list[Path]:
+    """A lesson that reaches a nested module through the package's front door, and one that does not."""
+    head = "# %% [markdown]\n# # 07 Tiny\n\n# %%\n"
+    (tmp_path / "07_nested.py").write_text(head + "import pack as p\n\nprint(p.thing())\n")
+    (tmp_path / "08_plain.py").write_text(head + "import pack as p\nimport pack.plain\n\nprint(p.plain.y)\n")
+    return [tmp_path / "07_nested.py", tmp_path / "08_plain.py"]
+
+
+def test_a_change_behind_a_lazy_front_door_marks_exactly_the_lessons_that_use_it(two_lessons, tmp_path, monkeypatch):
+    package, names, really = make_pack(tmp_path / "code"), [], build_lessons.execute
+    nested, plain = tmp_path / "07_nested.ipynb", tmp_path / "08_plain.ipynb"
+
+    def execute(nb, name, *args, **more):
+        names.append(name)
+        return really(nb, name, *args, **more)
+
+    monkeypatch.setattr(build_lessons, "execute", execute)
+
+    def executed() -> list[str]:
+        names.clear()
+        for source in two_lessons:
+            build_lessons.build(source, tmp_path, package=package)
+        return list(names)
+
+    assert executed() == ["07_nested", "08_plain"]
+    assert modules(nested) == list(LOADED) and modules(plain) == ["pack/__init__.py", "pack/plain.py"]
+    assert executed() == []
+
+    (package / "deep" / "aside.py").write_text("x = 'in a module that no kernel has loaded so far'\n")
+    assert executed() == []
+
+    (package / "deep" / "inner.py").write_text("def thing():\n    from .aside import x\n\n    return x\n")
+    assert executed() == ["07_nested"]
+    assert outputs(nested) == "in a module that no kernel has loaded so far\n"
+    assert modules(nested) == sorted([*LOADED, "pack/deep/aside.py"]), "sorted, not as they were loaded"
+    assert executed() == []
+
+    (package / "deep" / "aside.py").write_text("x = 'now in use'\n")
+    assert executed() == ["07_nested"]
+    assert outputs(nested) == "now in use\n"
+
+    (package / "plain.py").unlink()
+    with pytest.raises(BuildError, match="08_plain(.|\n)*No module named"):
+        executed()
+    assert names == ["08_plain"]
+
+
+def test_what_a_kernel_loaded_is_stored_alike_in_every_folder(two_lessons, tmp_path: Path):
+    stored = []
+    for place in (tmp_path / "here", tmp_path / "another" / "place"):
+        package = make_pack(place)
+        (place / "notebooks").mkdir()
+        build_lessons.build(two_lessons[0], place / "notebooks", package=package)
+        stored.append((place / "notebooks" / "07_nested.ipynb").read_bytes())
+    assert stored[0] == stored[1] and str(tmp_path).encode() not in stored[0]
+    path = tmp_path / "here" / "notebooks" / "07_nested.ipynb"
+    assert modules(path) == list(LOADED)
+    assert len(build_lessons.load(path).cells) == 3 and outputs(path) == "one\n", "the question left nothing behind"
+
+
+def test_a_package_from_elsewhere_is_refused(two_lessons, tmp_path: Path):
+    package, text = make_pack(tmp_path / "code"), two_lessons[0].read_text()
+    make_pack(tmp_path)
+    two_lessons[0].write_text(text.replace("import pack", "import sys\n\nsys.path.insert(0, '.')\nimport pack"))
+    with pytest.raises(BuildError, match="07_nested: the kernel loaded pack from elsewhere"):
+        build_lessons.build(two_lessons[0], tmp_path, package=package)
+    assert not (tmp_path / "07_nested.ipynb").exists()
+
+
 def test_only_what_changed_is_executed_again(lesson: Path, tmp_path: Path, monkeypatch):
-    names = without_execution(monkeypatch)
-    package = tmp_path / "pack"
-    package.mkdir()
-    (package / "__init__.py").write_text("")
-    (package / "used.py").write_text("from .deeper import x\n")
-    (package / "deeper.py").write_text("x = 1\n")
-    (package / "other.py").write_text("y = 1\n")
-    lesson.write_text(TINY + "\n# %%\nfrom pack import used\n")
+    names = without_execution(monkeypatch, LOADED)
+    package = make_pack(tmp_path)
 
     def executed() -> int:
         before = len(names)
         build_lessons.build(lesson, tmp_path, package=package)
         return len(names) - before
 
+    assert [executed(), executed()] == [1, 0]
+    (package / "plain.py").write_text("y = 2\n")
+    (package / "deep" / "aside.py").unlink()
+    (package / "deep" / "new.py").write_text("")
+    assert executed() == 0, "no module that the kernel had loaded"
+    (package / "deep" / "inner.py").write_text("x = 2\n")
+    assert [executed(), executed()] == [1, 0]
+    (package / "deep" / "inner.py").unlink()
     assert executed() == 1
-    assert executed() == 0
-    (package / "other.py").write_text("y = 2\n")
-    assert executed() == 0, "the lesson does not use pack.other"
-    (package / "deeper.py").write_text("x = 2\n")
-    assert executed() == 1, "the lesson uses pack.deeper through pack.used"
+    (package / "deep" / "__init__.py").unlink()
+    assert executed() == 1, "an empty module that is gone is a change too"
+    lesson.write_text(lesson.read_text() + "\n# %%\nprint(1)\n")
+    assert [executed(), executed()] == [1, 0]
     lesson.write_text(lesson.read_text() + "\n# %% [markdown]\n# One more sentence.\n")
-    assert executed() == 1
-    assert executed() == 0
+    assert [executed(), executed()] == [1, 0]
+
+
+def test_a_notebook_without_a_list_of_modules_is_executed_again(lesson: Path, tmp_path: Path, monkeypatch):
+    names = without_execution(monkeypatch, LOADED)
+    package, path = make_pack(tmp_path), tmp_path / "07_tiny.ipynb"
+    build_lessons.build(lesson, tmp_path, package=package)
+    built = path.read_bytes()
+    nb = build_lessons.load(path)
+    del nb.metadata[build_lessons.STAMP]["modules"]
+    nbformat.write(nb, path)
+    build_lessons.build(lesson, tmp_path, package=package)
+    assert len(names) == 2 and path.read_bytes() == built
+
+
+def test_a_module_saved_while_the_lesson_runs_makes_it_stale(lesson: Path, tmp_path: Path, monkeypatch):
+    names = without_execution(monkeypatch, LOADED)
+    package, quick = make_pack(tmp_path), build_lessons.execute
+
+    def slow(*args, **more):
+        done = quick(*args, **more)
+        (package / "deep" / "inner.py").write_text("def thing():\n    return 'too late for this kernel'\n")
+        return done
+
+    monkeypatch.setattr(build_lessons, "execute", slow)
+    for executions in (1, 2, 2):
+        build_lessons.build(lesson, tmp_path, package=package)
+        assert len(names) == executions
 
 
 @pytest.mark.parametrize("which", ["07_tiny.ipynb", "exercises/07_tiny.ipynb"])
