@@ -323,7 +323,7 @@ def test_own_partition(model, images):
         ([1, 2.5, 3], "2.5"),
         (True, "True"),
         ("8", "'8'"),
-        (None, "None"),
+        (None, "r is missing"),
         ((8, 2.0), "slope from -1 to 1"),
         ((8,), "a tuple is"),
         ((8, 1, 1), "a tuple is"),

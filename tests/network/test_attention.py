@@ -9,6 +9,7 @@ from vtm_lesson import checks, measuring
 from vtm_lesson.merging.strategies import STRATEGIES
 from vtm_lesson.network import attention, by_chunks
 from vtm_lesson.network import model as M
+from vtm_lesson.network.tokens import Chunks
 
 
 def pair(partition="uniform", **options):
@@ -122,7 +123,7 @@ def test_low_precision_is_as_good_as_stored(dtype, allowed):
     with torch.no_grad():
         for part in (plain, block.attention):
             part.qkv.weight[:48] *= 6
-        chunks = M.Chunks(block.plan(start.segments).attend, start)
+        chunks = Chunks(block.plan(start.segments).attend, start)
         want = merge(plain(x, chunks)[0])
         off = {}
         for name, part in (("stored", plain.to(dtype)), ("merged", block.attention.to(dtype))):

@@ -11,7 +11,7 @@ from vtm_lesson import partition as P
 from vtm_lesson.merging import Merge
 from vtm_lesson.merging.strategies import STRATEGIES, Context, pick, resolve
 from vtm_lesson.network import model as M
-from vtm_lesson.network.tokens import Tokens
+from vtm_lesson.network.tokens import Chunks, Tokens
 
 GRID = (7, 4, 6)  # 7 frames: chunks of 2 and 4 leave a shorter last one
 NAMES = list(STRATEGIES)
@@ -50,7 +50,7 @@ def reference(net, x, gamma, r, merge_first=False, residual=False):
         pieces, i, new_x, new_cells = [], 0, [], []
         while i < len(cells):
             frames = count = 0
-            while i < len(cells) and frames < block.chunk:
+            while i < len(cells) and frames < block.config.chunk:
                 frames, count, i = frames + cells[i][0], count + cells[i][1], i + 1
             pieces.append((frames, count))
         start = 0
@@ -203,7 +203,7 @@ def test_matching_over_the_video_attends_within_frames_of_the_survivors():
     with torch.no_grad():
         state, _ = net.blocks[0](Tokens.start(x), torch.Generator().manual_seed(1))
         block = net.blocks[1]
-        block.strategy = None
+        block.reducer = None
         got, _ = block(state)
         for item in range(2):
             frame = state.position[item] // 24
@@ -284,7 +284,7 @@ def test_weighted_averages_and_pooling(weight):
     state, note = net.blocks[0](Tokens.start(x, motion))
     value = (torch.ones_like(motion) if weight == "size" else motion).flatten()
     start = Tokens.start(x)
-    y, _ = net.blocks[0].attention(start.x, M.Chunks(net.blocks[0].plan(start.segments).attend, start))
+    y, _ = net.blocks[0].attention(start.x, Chunks(net.blocks[0].plan(start.segments).attend, start))
     group = note.merge.group[0]
     rows = []
     for m in range(note.tokens_out):

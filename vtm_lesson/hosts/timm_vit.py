@@ -17,12 +17,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from inspect import signature
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
 from ..merging.matching import match, nearest
 from ..merging.merge import Merge
+from ..merging.registry import choose
+from ..merging.strategies import Context, Reducer, is_ragged, reduce
+from ..network.tokens import Chunks, Tokens, reduce_alike
 from . import torchvision_repair  # noqa: F401  must come before timm
 
 # isort: split
@@ -37,59 +41,135 @@ Partition = Callable[[int], Tensor]
 
 def apply(
     model: nn.Module,
-    r: int | Sequence[int] | tuple[int, float] | Amount,
+    r: int | Sequence[int] | tuple[int, float] | Amount | None = None,
     proportional: bool = True,
     *,
     frames: int = 1,
     partition: Partition | None = None,
+    reducer: str | Reducer | None = None,
+    order: str = "time",
 ) -> nn.Module:
     """Make a timm ViT merge tokens in every block. Changes `model` in place, and returns it.
 
-    model: a timm VisionTransformer (vit_*, deit_*, with or without class, distillation or register tokens,
-        LayerScale, qk_norm, pre- or post-norm), pretrained or not, or your own subclass built of timm's blocks.
-        Applying again replaces the settings; it never nests.
-    r: how many tokens each block merges away. A block with fewer than 2 r unprotected tokens merges half of them.
-        int        the same in every block
-        list       one number a block
-        (r, c)     falling (c = -1: from 2 r to 0) or rising (c = 1), always r on average; see `schedule`
-        function   of (block number, similarity (B, S)) -> int: called with the cosine of every source with its most
-                   similar target. `lambda i, s: int((s > 0.9).sum(1).min())` merges what is more similar than 0.9
-                   in every image of the batch.
-    proportional: add log(size) to the attention scores. False leaves the attention as it is.
-    frames: L > 1 makes it a video model: the batch is the frames of films, L of each film in order, and all frames
-        of a film share one sequence, so that attention and merging are joint over space and time (as in ToMe's video
+    Parameters
+    ----------
+    model : nn.Module
+        A timm VisionTransformer (vit_*, deit_*, with or without class, distillation or register tokens, LayerScale,
+        qk_norm, pre- or post-norm), pretrained or not, or your own subclass built of timm's blocks. Applying again
+        replaces the settings; it never nests.
+    r : int, list, (int, float) or function
+        How many tokens each block merges away. A block with fewer than 2 r unprotected tokens merges half of them.
+
+        - int: the same in every block;
+        - list: one number a block;
+        - (r, c): falling (c = -1: from 2 r to 0) or rising (c = 1), always r on average; see `schedule`;
+        - function of (block number, similarity (B, S)) -> int: called with the cosine of every source with its most
+          similar target. `lambda i, s: int((s > 0.9).sum(1).min())` merges what is more similar than 0.9 in every
+          image of the batch.
+
+        Left out for a reducer that decides itself how many (`ragged`).
+    proportional : bool, optional
+        Add log(size) to the attention scores. False leaves the attention as it is.
+    frames : int, optional
+        L > 1 makes it a video model: the batch is the frames of films, L of each film in order, and all frames of a
+        film share one sequence, so that attention and merging are joint over space and time (as in ToMe's video
         models). The output has one row a film. 1: every frame by itself.
-    partition: a function of the number n of unprotected tokens that gives the positions of the targets among them,
-        (T,) ascending. Default: ToMe's, every other token (`alternate`).
+    partition : function, optional
+        Of the number n of unprotected tokens; gives the positions of the targets among them, (T,) ascending. Default:
+        ToMe's, every other token (`alternate`).
+    reducer : str or function, optional
+        In place of a partition: a name of `vtm.reducers()`, or a function from a Context to a Merge of the unprotected
+        tokens. One without a partition of its own keeps n - r tokens; the Context's keys are the attention's, averaged
+        over heads.
+    order : {"time", "tome"}, optional
+        The order of the tokens that a block leaves. "time": that of the tokens that survive. "tome": unmerged sources
+        before targets, as ToMe's own code leaves them (and without a class token, sources by falling similarity); then
+        from the second block on the same tokens meet, and outputs equal that code's to rounding.
 
-    After a forward pass, over all tokens of a sequence with the protected ones first:
-        model.merges        Merge from the original to the final tokens; `.size()` is the token size
-        model.layer_merges  list of Merge, one a block
+    Returns
+    -------
+    nn.Module
+        The same model. After a forward pass it has, over all tokens of a sequence with the protected ones first,
+        `merges`, the Merge from the original to the final tokens (its `size()` is the token size), and
+        `layer_merges`, a list of Merge, one a block.
 
-    Tokens keep their order in space and time, while ToMe's code puts sources before targets; so from the second block
-    on, who is a target can differ from that code. Pooling over patch tokens (global_pool "avg", say) counts every
-    original token once: such models get their tokens unmerged after the last block. `forward_intermediates` gives what
-    each block left, so ask it for output_fmt="NLC": merged tokens are no grid.
-    Raises ValueError for other kinds of model, for a schedule that does not fit, and for timm before 1.0.16 where
-    proportional attention is asked for: its attention takes no mask.
+    Raises
+    ------
+    ValueError
+        For other kinds of model, for a schedule that does not fit, and for timm before 1.0.16 where proportional
+        attention is asked for: its attention takes no mask.
+
+    Notes
+    -----
+    ToMe (Bolya et al., ICLR 2023). Which tokens are targets depends on their order, so with order="time" it can differ
+    from ToMe's own code from the second block on. Pooling over patch tokens (global_pool "avg", say) counts every
+    original token once: such models get their tokens unmerged after the last block; unless tokens were dropped, which
+    count nothing. `forward_intermediates` gives what each block left, so ask it for output_fmt="NLC": merged tokens are
+    no grid.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from vtm_lesson import tome  # before timm
+    >>> from timm.models import VisionTransformer
+    >>> vit = VisionTransformer(img_size=64, embed_dim=32, depth=3, num_heads=2, num_classes=10)
+    >>> vit = tome.apply(vit.eval(), r=4)
+    >>> vit(torch.zeros(1, 3, 64, 64)).shape
+    torch.Size([1, 10])
+    >>> vit.layer_merges
+    [Merge(17 -> 13 tokens, batch 1), Merge(13 -> 9 tokens, batch 1), Merge(9 -> 5 tokens, batch 1)]
     """
-    _refuse_unsupported(model, proportional)
-    amounts = schedule(r, len(model.blocks))
+    if order not in ("time", "tome"):
+        raise ValueError(f'order is {order!r}; it is "time" or "tome".')
+    if partition is not None and reducer is not None:
+        raise ValueError("partition and reducer were both given; a partition is the short form: give one of them.")
+    if order == "tome" and reducer is not None:
+        raise ValueError("order='tome' is the order of ToMe's own matching; leave reducer out, or order.")
+    chosen = None if reducer is None else choose(None, reducer)
+    if (r is None) != is_ragged(chosen):
+        raise ValueError(
+            "r is missing: say how many tokens each block merges away."
+            if r is None
+            else f"r is {r!r}, but this reducer decides itself how many tokens it merges: leave r out."
+        )
+    _refuse_unsupported(model, proportional or is_ragged(chosen))
+    host: Any = model  # a module's parts have no types
+    amounts: list[int | Amount | None] = [None] * len(host.blocks) if r is None else [*schedule(r, len(host.blocks))]
     if isinstance(frames, bool) or int(frames) != frames or frames < 1:
         raise ValueError(f"frames is {frames}; give the number of frames of a film, 1 or more.")
     remove(model)
-    run = _Shared(model, proportional, int(frames), partition)
-    run.handles = [model.blocks[0].register_forward_pre_hook(run.begin)]
-    for index, (block, amount) in enumerate(zip(model.blocks, amounts, strict=True)):
+    run = _Shared(model, proportional, int(frames), partition, chosen, order)
+    run.handles = [host.blocks[0].register_forward_pre_hook(run.begin)]
+    for index, (block, amount) in enumerate(zip(host.blocks, amounts, strict=True)):
         run.handles += _Block(run, index, amount).attach(block)
-    if getattr(model, "global_pool", "token") not in ("token", ""):
-        run.handles.append(model.blocks[-1].register_forward_hook(run.spread_out))
-    model.tome, model.merges, model.layer_merges = run, None, []
+    if getattr(host, "global_pool", "token") not in ("token", ""):
+        run.handles.append(host.blocks[-1].register_forward_hook(run.spread_out))
+    host.tome, host.merges, host.layer_merges = run, None, []
     return model
 
 
 def remove(model: nn.Module) -> nn.Module:
-    """Take merging out of the model again; without it, nothing happens. Returns the model."""
+    """Take merging out of the model again; without it, nothing happens.
+
+    Parameters
+    ----------
+    model : nn.Module
+        What `apply` was given.
+
+    Returns
+    -------
+    nn.Module
+        The same model.
+
+    Examples
+    --------
+    >>> from vtm_lesson import tome  # before timm
+    >>> from timm.models import VisionTransformer
+    >>> vit = VisionTransformer(img_size=64, embed_dim=32, depth=3, num_heads=2)
+    >>> vit = tome.remove(tome.apply(vit, r=4))
+    >>> hasattr(vit, "merges")
+    False
+    """
     run = model.__dict__.get("tome")
     if run is not None:
         for handle in run.handles:
@@ -100,18 +180,67 @@ def remove(model: nn.Module) -> nn.Module:
 
 
 def patch_merge(model: nn.Module) -> Merge:
-    """`model.merges` for the patch tokens alone, without the protected ones: what pictures of groups need."""
-    if getattr(model, "merges", None) is None:
+    """Give `model.merges` for the patch tokens alone, without the protected ones: what pictures of groups need.
+
+    Parameters
+    ----------
+    model : nn.Module
+        One that merges, after a forward pass.
+
+    Returns
+    -------
+    Merge
+        From the patches to the final tokens.
+
+    Raises
+    ------
+    ValueError
+        For a model that has merged nothing yet.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from vtm_lesson import tome  # before timm
+    >>> from timm.models import VisionTransformer
+    >>> vit = tome.apply(VisionTransformer(img_size=64, embed_dim=32, depth=3, num_heads=2).eval(), r=4)
+    >>> _ = vit(torch.zeros(1, 3, 64, 64))
+    >>> tome.patch_merge(vit)
+    Merge(16 -> 4 tokens, batch 1)
+    """
+    host: Any = model
+    if getattr(host, "merges", None) is None:
         raise ValueError("this model has merged nothing yet: tome.apply(model, r), and then a forward pass.")
-    prefix = model.num_prefix_tokens  # they come first, each its own group
-    return Merge(model.merges.group[:, prefix:] - prefix, model.merges.keep[:, prefix:] - prefix)
+    prefix = host.num_prefix_tokens  # they come first, each its own group
+    return Merge(host.merges.group[:, prefix:] - prefix, host.merges.keep[:, prefix:] - prefix)
 
 
 def schedule(r: int | Sequence[int] | tuple[int, float] | Amount, depth: int) -> list[int | Amount]:
-    """One entry a block: [r] * depth for an int, a checked copy of a list, or a slope for (r, c).
+    """Say how many tokens each block merges away: one entry a block.
 
-    Block l of L = depth gets r + round(r c (2 l / (L - 1) - 1)), which runs from r (1 - c) to r (1 + c) and adds up to
-    r L exactly. c = -1 merges most in the first blocks, where it saves most; c = 1 in the last; c = 0 is constant.
+    Parameters
+    ----------
+    r : int, list, (int, float) or function
+        As for `apply`.
+    depth : int
+        L, the number of blocks.
+
+    Returns
+    -------
+    list
+        [r] * depth for an int or a function, a checked copy of a list, or a slope for (r, c): block l gets
+        r + round(r c (2 l / (L - 1) - 1)), which runs from r (1 - c) to r (1 + c) and adds up to r L exactly. c = -1
+        merges most in the first blocks, where it saves most; c = 1 in the last; c = 0 is constant.
+
+    Raises
+    ------
+    ValueError
+        For a list of another length, a slope outside -1 to 1, and numbers that are not whole or below 0.
+
+    Examples
+    --------
+    >>> from vtm_lesson import tome
+    >>> tome.schedule((8, -1.0), 5)
+    [16, 12, 8, 4, 0]
     """
     if callable(r):
         return [r] * depth
@@ -140,13 +269,24 @@ def alternate(n: int, prefix: int = 0) -> Tensor:
 class _Shared:
     """What the blocks of one model share: the settings, and how far the present forward pass has merged."""
 
-    def __init__(self, model: nn.Module, proportional: bool, frames: int, partition: Partition | None):
-        self.model, self.proportional, self.frames, self.partition = model, proportional, frames, partition
-        self.prefix = model.num_prefix_tokens
-        self.handles: list = []
+    def __init__(
+        self,
+        model: nn.Module,
+        proportional: bool,
+        frames: int,
+        partition: Partition | None,
+        reducer: Reducer | None,
+        order: str,
+    ):
+        self.model: Any = model  # a module's parts have no types
+        self.proportional, self.frames = proportional, frames
+        self.partition, self.reducer, self.order = partition, reducer, order
+        self.prefix = cast(int, self.model.num_prefix_tokens)
+        self.handles: list[Any] = []
         self.size: Tensor | None = None  # (B, N) float32, None as long as no token is merged
+        self.present: Tensor | None = None  # (B, N) bool, None as long as all images have equally many tokens
 
-    def begin(self, block: nn.Module, args: tuple) -> tuple:
+    def begin(self, block: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
         """Before the first block: forget the last forward pass, and put the frames of a film into one sequence."""
         if getattr(self.model, "grad_checkpointing", False):
             raise ValueError("merging does not work under gradient checkpointing: model.set_grad_checkpointing(False).")
@@ -157,43 +297,104 @@ class _Shared:
             film = x.unflatten(0, (-1, self.frames))
             # Before the first block the protected tokens of all frames are the same: one set serves the film.
             x = torch.cat([film[:, 0, : self.prefix], film[:, :, self.prefix :].flatten(1, 2)], dim=1)
-        self.size = None
+        self.size = self.present = None
         self.model.merges = Merge.identity(x.shape[0], x.shape[1], x.device)
         self.model.layer_merges = []
         return (x, *args[1:])
 
-    def match(self, index: int, amount: int | Amount, keys: Tensor) -> Merge:
+    def match(self, index: int, amount: int | Amount | None, keys: Tensor) -> Merge:
         """The Merge of one block, over all tokens, from its keys (B, N, D)."""
-        batch, n_all, _ = keys.shape
-        n = n_all - self.prefix
         free = keys[:, self.prefix :]
+        merge: Merge | None = None
+        if amount is None:
+            merge = self._ragged(free)
+        elif self.reducer is None:
+            merge = self._bipartite(index, amount, free)
+        else:
+            n = free.shape[1]
+            merged = min(self._number(index, amount, free, alternate(n, self.prefix)), n // 2)
+            if merged:
+                merge = reduce(self.reducer, self._context(free, self._tokens(free), merged))
+        batch, n_all, _ = keys.shape
+        if merge is None or merge.is_identity:
+            return Merge.identity(batch, n_all, keys.device)
+        first = torch.arange(self.prefix, device=keys.device).expand(batch, -1)
+        group, keep = (torch.cat([first, part + self.prefix], dim=1) for part in (merge.group, merge.keep))
+        dropped = merge.dropped
+        if dropped is not None:
+            dropped = torch.cat([dropped.new_zeros(batch, self.prefix), dropped], dim=1)
+        return Merge(group, keep, dropped, None if merge.count is None else merge.count + self.prefix)
+
+    def _bipartite(self, index: int, amount: int | Amount, free: Tensor) -> Merge | None:
+        """ToMe's way, or with a partition of one's own; `Bipartite` without a Context, which nobody would read."""
+        n = free.shape[1]
         if self.partition is None:
             targets, most = alternate(n, self.prefix), n // 2
         else:
             targets = torch.as_tensor(self.partition(n))
             most = n - targets.shape[-1]
         if most < 1 or amount == 0:
-            return Merge.identity(batch, n_all, keys.device)
-        targets = targets.to(keys.device)
+            return None
+        targets = targets.to(free.device)
+        merge = match(free, targets, min(self._number(index, amount, free, targets), most))
+        return self._as_tome_leaves_them(merge, free, targets) if self.order == "tome" else merge
+
+    def _number(self, index: int, amount: int | Amount, free: Tensor, targets: Tensor) -> int:
         if callable(amount):
-            amount = amount(index, nearest(free, targets)[1])
+            amount = amount(index, nearest(free, targets.to(free.device))[1])
             if not _is_count(amount):
                 raise ValueError(f"the function r gave {amount!r} in block {index}; give a whole number, 0 or more.")
-        merge = match(free, targets, min(int(amount), most))
-        first = torch.arange(self.prefix, device=keys.device).expand(batch, -1)
-        group, keep = (torch.cat([first, part + self.prefix], dim=1) for part in (merge.group, merge.keep))
-        return Merge(group, keep)
+        return int(amount)
+
+    def _as_tome_leaves_them(self, merge: Merge, free: Tensor, targets: Tensor) -> Merge:
+        """Unmerged sources first, then the targets."""
+        is_target = torch.zeros(free.shape[:2], dtype=torch.bool, device=free.device)
+        is_target = is_target.scatter(1, targets.expand(len(free), -1), True)
+        rank = is_target.gather(1, merge.keep).float()
+        if not self.prefix:  # ToMe's code then leaves the sources as they were ranked, the most similar first
+            similarity = torch.full_like(is_target, -2, dtype=torch.float32)
+            similarity = similarity.masked_scatter(~is_target, nearest(free, targets)[1].float())
+            rank = torch.where(rank > 0, 2, -similarity.gather(1, merge.keep))
+        return merge.reordered(rank.argsort(dim=1, stable=True))
+
+    def _ragged(self, free: Tensor) -> Merge:
+        """A reducer that keeps a different number in each image."""
+        assert self.reducer is not None
+        tokens = self._tokens(free)
+
+        def context(image: Tensor, place: Tensor, frames: int) -> Context:
+            here = Tokens(free, tokens.grid, (), tokens.position[image, place], tokens.size[image, place])
+            return self._context(free[image, place], here, 0)
+
+        return reduce_alike(self.reducer, tokens, Chunks((), tokens, tokens.grid[0]), context)
+
+    def _tokens(self, free: Tensor) -> Tokens:
+        """The unprotected tokens as the course's own network has them."""
+        done: Merge = self.model.merges
+        position, n = done.keep[:, self.prefix :] - self.prefix, done.n_in - self.prefix
+        height, width = getattr(self.model.patch_embed, "grid_size", (0, 0))
+        if self.frames * height * width != n:  # an image of another size, or with patches left out
+            height, width = 1, n // self.frames
+        size = torch.ones_like(free[..., 0], dtype=torch.float32) if self.size is None else self.size[:, self.prefix :]
+        present = None if self.present is None else self.present[:, self.prefix :]
+        return Tokens(free, (self.frames, height, width), (), position, size, present=present)
+
+    def _context(self, keys: Tensor, tokens: Tokens, merged: int) -> Context:
+        gamma = keys.shape[1] / max(1, keys.shape[1] - merged) if merged else 2
+        return Context(keys, gamma, *tokens.grid, tokens.position, tokens.size, merged=merged)
 
     def advance(self, merge: Merge) -> None:
         """Note what a block merged."""
-        if merge.n_out < merge.n_in:
+        if not merge.is_identity:
             self.size = merge.size(self.size)
+            self.present = merge.present
             self.model.merges = self.model.merges.then(merge)
         self.model.layer_merges.append(merge)
 
-    def spread_out(self, block: nn.Module, args: tuple, output: Tensor) -> Tensor:
+    def spread_out(self, block: nn.Module, args: tuple[Any, ...], output: Tensor) -> Tensor:
         """After the last block of a model that averages patch tokens: one token again for each original one."""
-        return output if self.size is None else self.model.merges.unmerge(output)
+        done: Merge = self.model.merges
+        return output if done.is_identity or done.dropped is not None else done.unmerge(output)
 
 
 class _Block:
@@ -206,14 +407,14 @@ class _Block:
     the x that the MLP's result is added to. So the block gets a zero to add, and the sum is made here, at the end.
     """
 
-    def __init__(self, run: _Shared, index: int, amount: int | Amount):
+    def __init__(self, run: _Shared, index: int, amount: int | Amount | None):
         self.run, self.index, self.amount = run, index, amount
         self.keys: Tensor | None = None
         self.merge: Merge | None = None
         self.merged: Tensor | None = None
         self.added: Tensor | None = None
 
-    def attach(self, block: nn.Module) -> list:
+    def attach(self, block: Any) -> list[Any]:
         second = block.norm2 if isinstance(block, vit.Block) else block.mlp  # what reads x first after the attention
         return [
             block.attn.register_forward_pre_hook(self.weigh, with_kwargs=True),
@@ -223,51 +424,55 @@ class _Block:
             block.register_forward_hook(self.finish),
         ]
 
-    def weigh(self, attn: nn.Module, args: tuple, kwargs: dict) -> tuple[tuple, dict]:
+    def weigh(
+        self, attn: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Proportional attention: log(size) of every key's token goes in as the attention mask."""
         if kwargs.get("attn_mask") is not None or kwargs.get("is_causal"):
             raise ValueError("a model that merges takes no attn_mask and no is_causal: a mask is for tokens that stay.")
-        size = self.run.size
-        if size is not None and self.run.proportional:
-            dtype = args[0].dtype
+        size, present, dtype = self.run.size, self.run.present, args[0].dtype
+        bias = None
+        if size is not None and self.run.proportional:  # padding has size 0, and so -inf here
             bias = size.to(torch.promote_types(dtype, torch.float32)).log().to(dtype)
-            kwargs = {**kwargs, "attn_mask": bias[:, None, None, :]}
-        return args, kwargs
+        elif present is not None:
+            bias = torch.zeros_like(present, dtype=dtype).masked_fill(~present, -torch.inf)
+        return args, kwargs if bias is None else {**kwargs, "attn_mask": bias[:, None, None, :]}
 
-    def keep_keys(self, k_norm: nn.Module, args: tuple, keys: Tensor) -> None:
+    def keep_keys(self, k_norm: nn.Module, args: tuple[Any, ...], keys: Tensor) -> None:
         """The attention's keys (B, heads, N, D), averaged over heads, say which tokens are alike."""
         if self.amount != 0:
             self.keys = keys.detach().mean(dim=1)
 
-    def merge_tokens(self, second: nn.Module, args: tuple) -> tuple | None:
+    def merge_tokens(self, second: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...] | None:
         """Between attention and MLP: match, and average by size."""
         x, self.merged = args[0], None
         if self.amount == 0:
             self.merge = Merge.identity(x.shape[0], x.shape[1], x.device)
             return None
-        self.merge = self.run.match(self.index, self.amount, self.keys)
-        self.keys = None
-        if self.merge.n_out == self.merge.n_in:
+        assert self.keys is not None, "the attention's keys were not kept"
+        self.merge, self.keys = self.run.match(self.index, self.amount, self.keys), None
+        if self.merge.is_identity:
             return None
         self.merged = self.merge(x, weight=self.run.size)
         return (self.merged,)
 
-    def take_result(self, drop_path2: nn.Module, args: tuple, output: Tensor) -> Tensor | None:
+    def take_result(self, drop_path2: nn.Module, args: tuple[Any, ...], output: Tensor) -> Tensor | None:
         """What the MLP adds, for fewer tokens than the block's x has: hand the block a zero instead."""
         if self.merged is None:
             return None
         self.added = output
         return output.new_zeros(())
 
-    def finish(self, block: nn.Module, args: tuple, output: Tensor) -> Tensor | None:
+    def finish(self, block: nn.Module, args: tuple[Any, ...], output: Tensor) -> Tensor | None:
         """The block's real output."""
+        assert self.merge is not None, "no token reached the second half of the block"
         self.run.advance(self.merge)
         merged, added = self.merged, self.added
         self.merge = self.merged = self.added = None
-        return None if merged is None else merged + added
+        return None if merged is None or added is None else merged + added
 
 
-def _is_count(value: object) -> bool:
+def _is_count(value: Any) -> bool:
     try:
         return not isinstance(value, bool) and int(value) == value and value >= 0
     except (TypeError, ValueError):
@@ -282,7 +487,8 @@ def _refuse_unsupported(model: nn.Module, proportional: bool) -> None:
             f"{name} is not a timm VisionTransformer; ToMe works on plain ViTs (vit_*, deit_*) only, whose tokens "
             "need no grid after the patch embedding (apply it before torch.compile or other wrappers)."
         )
-    for block in model.blocks:
+    blocks: Any = model.blocks
+    for block in blocks:
         # Exactly timm's forward: a changed one may use its parts in another order, and would be silently wrong.
         if not any(type(block).forward is known.forward for known in BLOCKS):
             raise ValueError(
@@ -293,6 +499,6 @@ def _refuse_unsupported(model: nn.Module, proportional: bool) -> None:
             raise ValueError(f"this {name} has attention of type {type(block.attn).__name__}; ToMe needs timm's own.")
         if proportional and "attn_mask" not in signature(block.attn.forward).parameters:
             raise ValueError(
-                f"the attention of timm {timm.__version__} takes no mask, which proportional attention needs: "
-                "install timm 1.0.16 or newer, or choose proportional=False."
+                f"the attention of timm {timm.__version__} takes no mask, which proportional attention and reducers that keep a different number in each image need: "
+                "install timm 1.0.16 or newer, or choose proportional=False and another reducer."
             )

@@ -168,7 +168,8 @@ def nearest_fused(keys: Tensor, targets: Tensor, sources: Tensor) -> tuple[Tenso
     """
     if keys.dtype not in (torch.float32, torch.bfloat16, torch.float16) or sources.shape[1] == 0:
         return nearest_tiled(keys, targets, sources)
-    return _nearest(keys, targets, sources)
+    found: tuple[Tensor, Tensor] = _nearest(keys, targets, sources)
+    return found
 
 
 # As an operator of its own, torch.compile takes it as one step and does not look inside.
@@ -216,8 +217,8 @@ def _splits(batch: int, n_sources: int, n_targets: int, device: torch.device) ->
     """Into how many parts the targets are cut, so that few sources still fill all multiprocessors."""
     if device.type != "cuda":
         return 1
-    programs = batch * triton.cdiv(n_sources, 128)
-    wanted = 2 * torch.cuda.get_device_properties(device).multi_processor_count
+    programs: int = batch * triton.cdiv(n_sources, 128)
+    wanted: int = 2 * torch.cuda.get_device_properties(device).multi_processor_count
     return max(1, min(wanted // programs, n_targets // 512))
 
 

@@ -32,16 +32,44 @@ MATCHERS: dict[str, Matcher] = {}
 
 @torch.no_grad()
 def match(keys: Tensor, targets: Tensor, n_merge: int | None = None) -> Merge:
-    """Match every source to its most similar target, and merge the n_merge most similar sources. VTM eqs. 3 and 5.
+    """Match every source to its most similar target, and merge the n_merge most similar sources.
 
-    keys: (B, N, D), float64, float32, bfloat16 or float16. Similarity is the cosine of two keys, in float32 or
-        better. A key of zeros has no direction: its similarity to everything is 0.
-    targets: (T,) or (B, T) int64, ascending positions, the output of a partition. All others are sources.
-    n_merge: R, how many sources are merged, from 0 to N - T. Default: all of them.
+    Parameters
+    ----------
+    keys : Tensor
+        (B, N, D), float64, float32, bfloat16 or float16. Similarity is the cosine of two keys, in float32 or better.
+        A key of zeros has no direction: its similarity to everything is 0.
+    targets : Tensor
+        (T,) or (B, T) int64, ascending positions, the output of a partition. All others are sources.
+    n_merge : int, optional
+        R, how many sources are merged, from 0 to N - T. Default: all of them.
 
-    Returns a `Merge` from N to N - R tokens. Ties, in target or in rank, go to the lower position.
-    Memory is linear in N. Raises ValueError for wrong shapes or positions, and for keys that are NaN or infinite
-    (values are not looked at on CUDA or while compiling, where looking would make the processor wait).
+    Returns
+    -------
+    Merge
+        From N to N - R tokens.
+
+    Raises
+    ------
+    ValueError
+        For wrong shapes or positions, and for keys that are NaN or infinite. Values are not looked at on CUDA or
+        while compiling, where looking would make the processor wait.
+
+    Notes
+    -----
+    VTM eqs. 3 and 5. Ties, in target or in rank, go to the lower position. Memory is linear in N.
+
+    Examples
+    --------
+    Tokens 0 and 2 are targets. Token 1 is like token 0 and merges into it; token 3 is left alone.
+
+    >>> import torch, vtm_lesson as vtm
+    >>> keys = torch.tensor([[[1.0, 0.0], [0.9, 0.1], [0.0, 1.0], [0.5, 0.5]]])
+    >>> merge = vtm.match(keys, vtm.uniform(4, 2), n_merge=1)
+    >>> merge
+    Merge(4 -> 3 tokens, batch 1)
+    >>> merge.group
+    tensor([[0, 0, 1, 2]])
     """
     targets, n_merge = _checked_input(keys, targets, n_merge)
     batch, n, _ = keys.shape
@@ -55,7 +83,39 @@ def match(keys: Tensor, targets: Tensor, n_merge: int | None = None) -> Merge:
 
 @torch.no_grad()
 def match_plain(keys: Tensor, targets: Tensor, n_merge: int | None = None) -> Merge:
-    """What `match` computes, written for reading: it stores all |S| x |T| scores."""
+    """Compute what `match` computes, written for reading: it stores all |S| x |T| scores.
+
+    Parameters
+    ----------
+    keys : Tensor
+        (B, N, D), as for `match`.
+    targets : Tensor
+        (T,) or (B, T) int64, as for `match`.
+    n_merge : int, optional
+        As for `match`.
+
+    Returns
+    -------
+    Merge
+        The same as from `match`.
+
+    Raises
+    ------
+    ValueError
+        As `match`.
+
+    Notes
+    -----
+    VTM eqs. 3 and 5. Memory is quadratic in N.
+
+    Examples
+    --------
+    >>> import torch, vtm_lesson as vtm
+    >>> keys = torch.randn(1, 60, 8, generator=torch.Generator().manual_seed(0))
+    >>> targets = vtm.uniform(60, 6)
+    >>> torch.equal(vtm.match_plain(keys, targets).group, vtm.match(keys, targets).group)
+    True
+    """
     targets, n_merge = _checked_input(keys, targets, n_merge)
     sources = others(targets, keys.shape[1])
     refuse_non_finite(keys)
@@ -69,12 +129,44 @@ def match_plain(keys: Tensor, targets: Tensor, n_merge: int | None = None) -> Me
 
 @torch.no_grad()
 def nearest(keys: Tensor, targets: Tensor, sources: Tensor | None = None) -> tuple[Tensor, Tensor]:
-    """The match step alone: for every source, its most similar target and how similar it is.
+    """Find for every source its most similar target, and how similar it is: the match step alone.
 
-    keys (B, N, D); targets (T,) or (B, T); sources (S,) or (B, S), by default all that are not targets, ascending.
-    Returns best (B, S) int64, the number of the target from 0 to T - 1, and similarity (B, S), the cosine, in
-    float32 or better. Use it to merge above a threshold: count the similarities above it, and give that count to
-    `match`.
+    Use it to merge above a threshold: count the similarities above it, and give that count to `match`.
+
+    Parameters
+    ----------
+    keys : Tensor
+        (B, N, D), as for `match`.
+    targets : Tensor
+        (T,) or (B, T) int64, as for `match`.
+    sources : Tensor, optional
+        (S,) or (B, S) int64, positions. Default: all that are not targets, ascending.
+
+    Returns
+    -------
+    best : Tensor
+        (B, S) int64, the number of the target, from 0 to T - 1.
+    similarity : Tensor
+        (B, S), the cosine, in float32 or better.
+
+    Raises
+    ------
+    ValueError
+        As `match`.
+
+    Notes
+    -----
+    VTM eq. 3. Ties go to the lower target. Memory is linear in N.
+
+    Examples
+    --------
+    >>> import torch, vtm_lesson as vtm
+    >>> keys = torch.tensor([[[1.0, 0.0], [0.6, 0.8], [0.0, 1.0], [1.0, 0.0]]])
+    >>> best, similarity = vtm.nearest(keys, torch.tensor([0, 2]))
+    >>> best
+    tensor([[1, 0]])
+    >>> int((similarity > 0.9).sum())
+    1
     """
     targets, _ = _checked_input(keys, targets, None)
     sources = others(targets, keys.shape[1]) if sources is None else sources.expand(len(keys), -1)
@@ -87,7 +179,7 @@ def _nearest(keys: Tensor, targets: Tensor, sources: Tensor) -> tuple[Tensor, Te
     return find(keys, targets, sources)
 
 
-@torch.compiler.assume_constant_result
+@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
 def matcher_for(kind: str) -> Matcher:
     """The fastest matcher for devices of this type ("cpu", "cuda", ...), which is looked for once.
 

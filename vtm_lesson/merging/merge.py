@@ -195,6 +195,13 @@ class Merge:
             count = self.count
         return Merge(second.group.gather(1, self.group), self.keep.gather(1, second.keep), dropped, count)
 
+    def reordered(self, order: Tensor) -> Merge:
+        """The same groups, their tokens in another order: output i is what was output order[:, i]; order (B, M)."""
+        place = torch.empty_like(order).scatter_(
+            1, order, torch.arange(self.n_out, device=order.device).expand_as(order)
+        )
+        return Merge(place.gather(1, self.group), self.keep.gather(1, order), self.dropped, self.count)
+
     def _undropped(self, values: Tensor) -> Tensor:
         """values (B, N), with zeros for dropped tokens."""
         return values if self.dropped is None else values.masked_fill(self.dropped, 0)
@@ -218,10 +225,11 @@ class Merge:
         """All input tokens sorted by output token, and where each output token's run begins: both (B*N,), (B*M,)."""
         if torch.compiler.is_compiling():  # the compiler takes no hidden state, and removes repeated work itself
             return self._sorted()
-        if "_kept" not in self.__dict__:
+        kept: tuple[Tensor, Tensor] | None = self.__dict__.get("_kept")
+        if kept is None:
             with torch.inference_mode(False):  # else a merge first used there could not be trained through later
-                self.__dict__["_kept"] = self._sorted()
-        return self.__dict__["_kept"]
+                kept = self.__dict__["_kept"] = self._sorted()
+        return kept
 
     def _sorted(self) -> tuple[Tensor, Tensor]:
         flat = (self.group + self._first_row(self.n_out)).reshape(-1)

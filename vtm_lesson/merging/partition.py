@@ -15,7 +15,35 @@ Grid = tuple[int, int, int]  # frames, rows and columns of a video's tokens
 
 
 def n_targets(n: int, gamma: float) -> int:
-    """T = ceil(n / gamma): how many of n tokens are targets at partition factor gamma (VTM eq. 1)."""
+    """Say how many of n tokens are targets at partition factor gamma: T = ceil(n / gamma).
+
+    Parameters
+    ----------
+    n : int
+        Tokens, 1 or more.
+    gamma : float
+        The partition factor, 1 or more: one token in gamma becomes a target.
+
+    Returns
+    -------
+    int
+        T, at least 1.
+
+    Raises
+    ------
+    ValueError
+        For n or gamma below 1, for an n that is not whole, and for a gamma that is not finite.
+
+    Notes
+    -----
+    VTM eq. 1.
+
+    Examples
+    --------
+    >>> from vtm_lesson.partition import n_targets
+    >>> n_targets(100, 6)
+    17
+    """
     if n < 1 or int(n) != n:
         raise ValueError(f"n is {n}; a partition needs a whole number of tokens, 1 or more.")
     if not (math.isfinite(gamma) and gamma >= 1):
@@ -24,13 +52,47 @@ def n_targets(n: int, gamma: float) -> int:
     return max(1, math.ceil(n / gamma - 1e-9))
 
 
-def uniform(n: int, gamma: float, offset: int = 0, device: torch.device | str | None = None) -> Tensor:
-    """Every gamma-th token, (T,) int64 (VTM eqs. 1-2; naive VTM).
+def n_merged(n: int, gamma: float, r: float) -> int:
+    """R = floor(r * |S|), how many of the |S| = n - ceil(n / gamma) sources of n tokens are merged (VTM eq. 5)."""
+    return math.floor(r * (n - n_targets(n, gamma)) + 1e-9)
 
-    gamma need not be whole and need not divide n. `offset` moves all targets along, round the end. It matters on
-    video: where the stride divides the tokens of a frame, offset 0 hits the same places of every frame (lesson 04).
-    ToMe's own targets, the odd positions of an even n, are `uniform(n, 2, offset=1)`. device: where the result
-    is made, so that it need not be copied there.
+
+def uniform(n: int, gamma: float, offset: int = 0, device: torch.device | str | None = None) -> Tensor:
+    """Take every gamma-th token.
+
+    Parameters
+    ----------
+    n : int
+        Tokens, 1 or more.
+    gamma : float
+        The partition factor, 1 or more. It need not be whole and need not divide n.
+    offset : int, optional
+        Moves all targets along, round the end. It matters on video: where the stride divides the tokens of a frame,
+        offset 0 hits the same places of every frame (lesson 04).
+    device : torch.device or str, optional
+        Where the result is made, so that it need not be copied there.
+
+    Returns
+    -------
+    Tensor
+        (T,) int64, ascending positions.
+
+    Raises
+    ------
+    ValueError
+        As `n_targets`.
+
+    Notes
+    -----
+    VTM eqs. 1-2; naive VTM. ToMe's own targets, the odd positions of an even n, are `uniform(n, 2, offset=1)`.
+
+    Examples
+    --------
+    >>> import vtm_lesson as vtm
+    >>> vtm.uniform(12, 4)
+    tensor([0, 4, 8])
+    >>> vtm.uniform(12, 4, offset=1)
+    tensor([1, 5, 9])
     """
     count = n_targets(n, gamma)
     positions = (torch.arange(count, dtype=torch.float64, device=device) * gamma).floor().long().clamp_(max=n - 1)
@@ -38,15 +100,45 @@ def uniform(n: int, gamma: float, offset: int = 0, device: torch.device | str | 
 
 
 def region(frames: int, height: int, width: int, gamma: float, focus: str = "centre", offset: int = 0) -> Tensor:
-    """More targets in one region of every frame, (T,) int64 (region-concentrated VTM, VTM sec. 3.3).
+    """Take more targets in one region of every frame.
 
-    The centre is the H/2 x W/2 rectangle in the middle. With focus "centre" it is sampled with factor gamma/2 and
-    the boundary with 3 gamma/2; with "boundary" the boundary is sampled densely. T is ceil(n / gamma) as for every
-    strategy: the dense region gets the share that those factors give it, the other region the rest.
-    frames, height, width: the token grid, so n = frames * height * width. `offset` as in `uniform`.
+    Parameters
+    ----------
+    frames, height, width : int
+        The token grid, so n = frames * height * width.
+    gamma : float
+        The partition factor, 1 or more.
+    focus : {"centre", "boundary"}, optional
+        The dense region. The centre is the H/2 x W/2 rectangle in the middle; the boundary is the rest.
+    offset : int, optional
+        As in `uniform`.
+
+    Returns
+    -------
+    Tensor
+        (T,) int64, ascending positions.
+
+    Raises
+    ------
+    ValueError
+        For another focus, a side of the grid below 1, and as `n_targets`.
+
+    Notes
+    -----
+    Region-concentrated VTM, VTM sec. 3.3: the dense region is sampled with factor gamma/2, the other with 3 gamma/2.
+    T is ceil(n / gamma) as for every strategy: the dense region gets the share that those factors give it, the other
+    region the rest.
 
     For "centre" the two factors give N / gamma by themselves: half of the targets lie in the centre. For "boundary"
     the same two factors would give 5/3 of that, so here they set the ratio of the densities (3 to 1) only.
+
+    Examples
+    --------
+    Two of the four targets of a 4 x 4 frame lie in the centre, at 5 and 9.
+
+    >>> import vtm_lesson as vtm
+    >>> vtm.region(1, 4, 4, gamma=4)
+    tensor([0, 5, 8, 9])
     """
     if focus not in ("centre", "boundary"):
         raise ValueError(f'focus is {focus!r}; it is "centre" or "boundary".')
@@ -64,16 +156,46 @@ def region(frames: int, height: int, width: int, gamma: float, focus: str = "cen
     return torch.cat(positions).sort().values
 
 
-def sample(score: Tensor, gamma: float, generator: torch.Generator | None = None) -> Tensor:
-    """Sample targets without replacement, with p = softmax(score): (B, N) -> (B, T) int64 (VTM eqs. 6 and 9).
+def sample(score: Tensor, gamma: float, generator: torch.Generator | None = None, count: int | None = None) -> Tensor:
+    """Sample targets without replacement, with p = softmax(score).
 
-    Token by token: the first target is drawn with probability softmax(score), the next with the softmax over those
-    that are left, and so on. Adding Gumbel noise and taking the T largest draws exactly so, in one step. `generator`
-    makes it repeatable. Runs under no_grad: sampling has no gradient (lesson 07).
+    Parameters
+    ----------
+    score : Tensor
+        (B, N), one number a token, of any scale.
+    gamma : float
+        The partition factor, 1 or more.
+    generator : torch.Generator, optional
+        Makes it repeatable.
+    count : int, optional
+        How many, in place of T = ceil(N / gamma).
+
+    Returns
+    -------
+    Tensor
+        (B, T) int64, ascending positions.
+
+    Raises
+    ------
+    ValueError
+        For another shape, for scores that are NaN (not looked for on CUDA or while compiling), and as `n_targets`.
+
+    Notes
+    -----
+    VTM eqs. 6 and 9. Token by token: the first target is drawn with probability softmax(score), the next with the
+    softmax over those that are left, and so on. Adding Gumbel noise and taking the T largest draws exactly so, in one
+    step. Runs under no_grad: sampling has no gradient (lesson 07).
+
+    Examples
+    --------
+    >>> import torch, vtm_lesson as vtm
+    >>> score = torch.tensor([[0.0, 30.0, 0.0, 30.0]])
+    >>> vtm.sample(score, 2, torch.Generator().manual_seed(0))
+    tensor([[1, 3]])
     """
     if score.dim() != 2 or 0 in score.shape:
         raise ValueError(f"score has shape {tuple(score.shape)}; sample needs (B, N), one number a token.")
-    count = n_targets(score.shape[1], gamma)
+    count = n_targets(score.shape[1], gamma) if count is None else count
     with torch.no_grad():
         score = score.to(torch.promote_types(score.dtype, torch.float32))
         if score.device.type == "cpu" and not torch.compiler.is_compiling() and bool(score.isnan().any()):
@@ -82,11 +204,37 @@ def sample(score: Tensor, gamma: float, generator: torch.Generator | None = None
         return (score + noise).topk(count, dim=1, sorted=False).indices.sort(dim=1).values
 
 
-def top(score: Tensor, gamma: float) -> Tensor:
-    """The T tokens of highest score, (B, N) -> (B, T) int64, ties to the lower position: `sample` without chance."""
+def top(score: Tensor, gamma: float, count: int | None = None) -> Tensor:
+    """Take the T tokens of highest score: `sample` without chance.
+
+    Parameters
+    ----------
+    score : Tensor
+        (B, N), one number a token.
+    gamma : float
+        The partition factor, 1 or more.
+    count : int, optional
+        How many, in place of T = ceil(N / gamma).
+
+    Returns
+    -------
+    Tensor
+        (B, T) int64, ascending positions. Ties go to the lower position.
+
+    Raises
+    ------
+    ValueError
+        For another shape, and as `n_targets`.
+
+    Examples
+    --------
+    >>> import torch, vtm_lesson as vtm
+    >>> vtm.top(torch.tensor([[0.1, 0.9, 0.4, 0.9]]), 4)
+    tensor([[1]])
+    """
     if score.dim() != 2 or 0 in score.shape:
         raise ValueError(f"score has shape {tuple(score.shape)}; top needs (B, N), one number a token.")
-    count = n_targets(score.shape[1], gamma)
+    count = n_targets(score.shape[1], gamma) if count is None else count
     order = score.detach().argsort(dim=1, descending=True, stable=True)
     return order[:, :count].sort(dim=1).values
 

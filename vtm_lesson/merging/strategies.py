@@ -1,14 +1,17 @@
-"""Partition strategies as plugs: what a block of the network knows about its tokens, and who picks the targets.
+"""What a reducer may know about its tokens, and who picks the targets.
 
-A strategy is a function that looks at a `Context` and returns the positions of the targets. The five mergers of the
-course, two controls, and your own function all go through `resolve`, and all of them have to return the same number
-of targets, so that they are compared at one token budget.
+A *strategy* looks at a `Context` and returns the positions of the targets. All strategies return the same number of
+them, so that they are compared at one token budget. The five mergers of the course, two controls, and your own
+function go through `resolve`:
 
     def newest(n, gamma):                  # arguments are filled by name from the Context ...
         return torch.arange(n - n_targets(n, gamma), n)
 
     def loudest(context):                  # ... or the whole Context is handed over
         return context.draw(context.keys.norm(dim=-1))
+
+A *reducer* is the larger plug: `reducer(context) -> Merge`. Choosing targets and matching is one kind of reducer
+(`reducers/bipartite.py`); `reducers/` has others, and `registry` knows them by name.
 """
 
 from __future__ import annotations
@@ -17,24 +20,63 @@ import functools
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from . import partition as P
+from .merge import Merge
+
+Strategy = Callable[["Context"], Tensor]
+Reducer = Callable[["Context"], Merge]
 
 
 @dataclass
 class Context:
-    """What is known about the n tokens of a chunk when targets are picked; B counts chunks of all videos.
+    """What is known about n tokens when they are reduced; B counts chunks of all videos.
 
-    keys: (B, n, D), what tokens will be matched on. gamma: the partition factor.
-    frames, height, width: the extent of the chunk in the video; n = frames * height * width in the first block only.
-    position: (B, n) int64, the patch of the video that the token continues: frame, row and column follow from it.
-    size: (B, n) float32, how many patches a token stands for.
-    motion: (B, n) or None, mean motion magnitude of those patches. oracle: (B, n) or None, the share of them that
-        shows the actor. saliency: (B, n) or None, tanh(K U_s) (VTM eq. 9) in blocks that learn it.
-    training, generator: as in the network. temperature, top: how `draw` draws.
+    Parameters
+    ----------
+    keys : Tensor
+        (B, n, D), what tokens are matched on.
+    gamma : float
+        The partition factor: one token in gamma is a target.
+    frames, height, width : int
+        The extent of the chunk in the video; n = frames * height * width in the first block only.
+    position : Tensor
+        (B, n) int64, the patch of the video that the token continues: frame, row and column follow from it.
+    size : Tensor
+        (B, n) float32, how many patches a token stands for.
+    motion : Tensor, optional
+        (B, n), mean motion magnitude of those patches.
+    oracle : Tensor, optional
+        (B, n), the share of those patches that shows the actor.
+    saliency : Tensor, optional
+        (B, n), tanh(K U_s) (VTM eq. 9), in blocks that learn it.
+    training, generator
+        As in the network.
+    temperature, top
+        How `draw` draws.
+    r : float
+        The share of the sources that is merged: R = floor(r * |S|).
+    merged : int, optional
+        R itself, where the network around says how many tokens to merge away (ToMe's r). It goes before `r`.
+    attention : Tensor, optional
+        (B, n), how much attention each token received, in networks that can tell.
+    targets : Tensor, optional
+        (B, T) int64: not given but noted, by reducers that choose targets, for whoever wants to know (recall, traces).
+
+    Examples
+    --------
+    >>> import torch
+    >>> from vtm_lesson import Context
+    >>> keys = torch.randn(1, 12, 4)
+    >>> context = Context(keys, 4, 3, 2, 2, torch.arange(12)[None], torch.ones(1, 12))
+    >>> context.n_targets, context.n_merge, context.n_keep
+    (3, 9, 3)
+    >>> context.frame.tolist()
+    [[0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2]]
     """
 
     keys: Tensor
@@ -51,11 +93,30 @@ class Context:
     generator: torch.Generator | None = None
     temperature: float | None = None
     top: bool = False
+    r: float = 1.0
+    merged: int | None = None
+    attention: Tensor | None = None
+    targets: Tensor | None = None
 
     @property
     def n(self) -> int:
         """The number of tokens in the chunk."""
         return self.keys.shape[1]
+
+    @property
+    def n_targets(self) -> int:
+        """T = ceil(n / gamma), how many targets a strategy returns (VTM eq. 1)."""
+        return P.n_targets(self.n, self.gamma)
+
+    @property
+    def n_merge(self) -> int:
+        """R, how many tokens are merged away, or dropped (VTM eq. 5)."""
+        return P.n_merged(self.n, self.gamma, self.r) if self.merged is None else self.merged
+
+    @property
+    def n_keep(self) -> int:
+        """n - R, how many tokens are left: the budget that every reducer keeps to that is not ragged."""
+        return self.n - self.n_merge
 
     @property
     def device(self) -> torch.device:
@@ -77,17 +138,17 @@ class Context:
         """(B, n) int64."""
         return self.position % self.width
 
-    def draw(self, score: Tensor, temperature: float = 1.0) -> Tensor:
+    def draw(self, score: Tensor, temperature: float = 1.0, count: int | None = None) -> Tensor:
         """Targets from a score (B, n): sampled with p = softmax(temperature * score), (B, T) ascending.
 
         The network's own `temperature`, if it has one, goes before the strategy's. With `top` and out of training
-        the tokens of highest score are taken instead.
+        the tokens of highest score are taken instead. count: how many, in place of T.
         """
         if self.top and not self.training:
-            return P.top(score, self.gamma)
+            return P.top(score, self.gamma, count)
         if self.temperature is not None:
             temperature = self.temperature
-        return P.sample(temperature * score, self.gamma, generator=self.generator)
+        return P.sample(temperature * score, self.gamma, generator=self.generator, count=count)
 
 
 def _uniform(c: Context) -> Tensor:
@@ -141,7 +202,7 @@ def _region(c: Context, focus: str = "centre", offset: int = 0) -> Tensor:
     return order.gather(1, (nth + torch.where(in_dense, 0, n_dense)).long()).sort(dim=1).values
 
 
-STRATEGIES: dict[str, Callable[[Context], Tensor]] = {
+STRATEGIES: dict[str, Strategy] = {
     "uniform": _uniform,
     "random": _random,
     "centre": _region,
@@ -152,7 +213,7 @@ STRATEGIES: dict[str, Callable[[Context], Tensor]] = {
 }
 
 
-def resolve(partition: str | Callable | None) -> Callable[[Context], Tensor] | None:
+def resolve(partition: str | Callable[..., Tensor] | None) -> Strategy | None:
     """The strategy behind a name, one of `partition`'s functions, or a function of your own; None for no merging.
 
     Names: uniform (naive VTM), centre and boundary (region-concentrated), motion, learnable; and the controls
@@ -171,14 +232,14 @@ def resolve(partition: str | Callable | None) -> Callable[[Context], Tensor] | N
     if inner is P.region:
         return functools.partial(_region, **settings)
     if inner in (P.sample, P.top):
-        return lambda c: inner(_needed(c.motion, "motion"), c.gamma, **({"generator": c.generator} | settings))
+        return _ByMotion(inner, settings)
     return _filled_by_name(partition)
 
 
-def pick(strategy: Callable[[Context], Tensor], context: Context) -> Tensor:
+def pick(strategy: Strategy, context: Context) -> Tensor:
     """Run a strategy and see that it keeps to the budget: (B, T) int64 with T = ceil(n / gamma)."""
     chosen = strategy(context)
-    count = P.n_targets(context.n, context.gamma)
+    count = context.n_targets
     if not isinstance(chosen, Tensor) or chosen.dim() not in (1, 2) or chosen.shape[-1] != count:
         given = tuple(chosen.shape) if isinstance(chosen, Tensor) else type(chosen).__name__
         raise ValueError(
@@ -188,7 +249,52 @@ def pick(strategy: Callable[[Context], Tensor], context: Context) -> Tensor:
     return chosen.to(context.keys.device).expand(len(context.keys), count)
 
 
-def _filled_by_name(function: Callable) -> Callable[[Context], Tensor]:
+@torch.no_grad()
+def reduce(reducer: Reducer, context: Context) -> Merge:
+    """Run a reducer and see that it keeps to the budget: n - R tokens are left, unless it says `ragged = True`."""
+    merge = reducer(context)
+    if not isinstance(merge, Merge):
+        raise ValueError(f"the reducer returned {type(merge).__name__}; a reducer takes a Context and returns a Merge.")
+    batch, n = context.keys.shape[:2]
+    if tuple(merge.group.shape) != (batch, n):
+        raise ValueError(f"the reducer returned {merge}; this Context needs one for {n} tokens, batch {batch}.")
+    if not is_ragged(reducer) and (merge.n_out != context.n_keep or merge.count is not None):
+        raise ValueError(
+            f"the reducer returned {merge}; the budget is {context.n_keep} tokens left of {n}."
+            " A reducer that keeps another number says so: ragged = True."
+        )
+    return merge
+
+
+def is_ragged(reducer: Reducer | None) -> bool:
+    """Whether a reducer keeps a different number of tokens in each item."""
+    return bool(getattr(reducer, "ragged", False))
+
+
+@dataclass(frozen=True)
+class _ByMotion:
+    """`partition.sample` or `partition.top` as a strategy: the score is the motion."""
+
+    function: Callable[..., Tensor]
+    settings: dict[str, Any]
+
+    def __call__(self, c: Context) -> Tensor:
+        given = {"generator": c.generator} if self.function is P.sample else {}
+        return self.function(_needed(c.motion, "motion"), c.gamma, **(given | self.settings))
+
+
+@dataclass(frozen=True)
+class _ByName:
+    """A function whose arguments are taken from the Context by their names."""
+
+    function: Callable[..., Tensor]
+    names: tuple[str, ...]
+
+    def __call__(self, c: Context) -> Tensor:
+        return self.function(**{name: getattr(c, name) for name in self.names})
+
+
+def _filled_by_name(function: Callable[..., Tensor]) -> Strategy:
     parameters = [
         p for p in inspect.signature(function).parameters.values() if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)
     ]
@@ -203,12 +309,62 @@ def _filled_by_name(function: Callable) -> Callable[[Context], Tensor]:
             f" argument (the Context), or arguments named {', '.join(sorted(known - {'draw'}))}."
         )
     # An argument with a default keeps it, unless the Context has something to say under that name.
-    names = [p.name for p in parameters if p.name in known]
     fixed = getattr(function, "keywords", {})
-    return lambda c: function(**{name: getattr(c, name) for name in names if name not in fixed})
+    return _ByName(function, tuple(p.name for p in parameters if p.name in known and p.name not in fixed))
 
 
 def _needed(value: Tensor | None, name: str) -> Tensor:
     if value is None:
         raise ValueError(f"this partition needs {name}: give the network {name}=(B, L, H, W).")
     return value
+
+
+def standardise(score: Tensor) -> Tensor:
+    """(B, n): mean 0 and standard deviation 1 within each row; rows that are all alike become 0."""
+    score = score - score.mean(1, keepdim=True)
+    return score / score.std(1, keepdim=True).clamp(min=1e-6)
+
+
+@dataclass(frozen=True)
+class Saliency:
+    """s = tanh(k U + b) (VTM eq. 9, with an offset), learned elsewhere and frozen; a partition strategy.
+
+    keys: what gives the keys of a token, None for the token itself (k = x).
+    """
+
+    U: Tensor
+    b: Tensor
+    temperature: float = 6.0
+    keys: Callable[[Tensor], Tensor] | None = None
+
+    def score(self, x: Tensor) -> Tensor:
+        """(B, N, C) -> (B, N), in (-1, 1)."""
+        with torch.no_grad():
+            return torch.tanh((x if self.keys is None else self.keys(x)) @ self.U + self.b)[..., 0]
+
+    def __call__(self, context: Context) -> Tensor:
+        return context.draw(self.score(context.keys), self.temperature)
+
+
+@dataclass(frozen=True)
+class Motion:
+    """Motion as a strategy with settings (VTM eq. 6): p = softmax(temperature * v).
+
+    scale: "raw", pixels a frame, as in the paper; "max", divided by the largest of the tokens; "standard", their mean
+    subtracted and divided by their standard deviation, so that one temperature fits fast and slow films.
+    """
+
+    scale: str = "raw"
+    temperature: float = 1.0
+
+    def __call__(self, context: Context) -> Tensor:
+        if context.motion is None:
+            raise ValueError("this strategy needs motion: give the network motion=(B, L, H, W) magnitudes.")
+        v = context.motion
+        if self.scale == "max":
+            v = v / v.amax(1, keepdim=True).clamp(min=1e-6)
+        elif self.scale == "standard":
+            v = standardise(v)
+        elif self.scale != "raw":
+            raise ValueError(f'scale is {self.scale!r}; it is "raw", "max" or "standard".')
+        return context.draw(v, self.temperature)

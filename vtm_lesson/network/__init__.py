@@ -11,7 +11,19 @@ What belongs here: the course's own network. Merging inside other people's is in
 """
 
 from .ledger import Ledger
-from .model import BlockTrace, Trace, VideoClassifier, VTMBlock, count
+from .block import BlockConfig, BlockTrace, VTMBlock
+from .model import Trace, VideoClassifier, count
 from .streaming import by_chunks
+from .tokens import Tokens
 
-__all__ = ["BlockTrace", "Ledger", "Trace", "VTMBlock", "VideoClassifier", "by_chunks", "count"]
+__all__ = [
+    "BlockConfig",
+    "BlockTrace",
+    "Ledger",
+    "Tokens",
+    "Trace",
+    "VTMBlock",
+    "VideoClassifier",
+    "by_chunks",
+    "count",
+]

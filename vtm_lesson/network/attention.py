@@ -121,4 +121,5 @@ class ChunkAttention(nn.Module):
             y = (scores if bias is None else scores + bias).softmax(-1) @ v
         else:
             y = F.scaled_dot_product_attention(q, k, v, attn_mask=bias)
-        return y.transpose(1, 2).flatten(2)
+        joined: Tensor = y.transpose(1, 2).flatten(2)
+        return joined

@@ -10,7 +10,9 @@ import math
 from dataclasses import dataclass, field
 from itertools import groupby
 
-from ..merging.partition import n_targets
+from tabulate import tabulate
+
+from ..merging.partition import n_merged, n_targets
 
 Segments = tuple[tuple[int, int], ...]  # (frames, tokens) of neighbouring stretches of the video, in order
 
@@ -33,7 +35,8 @@ class ChunkRun:
 
 @dataclass(frozen=True)
 class BlockPlan:
-    """What one block does to the token counts.
+    """What one block does to the token counts: exactly, or where its reducer keeps a different number in each video,
+    at most (unless it was told how many were left).
 
     attend: the chunks of attention, by their tokens before merging. match: the chunks within which tokens are
     matched: the same, or the whole video. ragged: chunks hold different numbers of tokens from video to video, and
@@ -81,6 +84,7 @@ class Ledger:
 
     blocks: tuple[BlockCount, ...]
     head: int
+    at_most: bool = False  # the reducer keeps a different number in each video, and merges nothing in the worst one
 
     @property
     def flops(self) -> int:
@@ -93,17 +97,23 @@ class Ledger:
         return (self.blocks[0].tokens_in, *(block.tokens_out for block in self.blocks))
 
     def __str__(self) -> str:
-        lines = ["block  chunks  tokens in   targets    merged  tokens out  width        GFLOPs"]
+        rows = []
         for i, b in enumerate(self.blocks, 1):
-            lines.append(
-                f"{i:5d}  {b.chunks:6d}  {b.tokens_in:9,d} {b.targets:9,d} {b.merged:9,d}   {b.tokens_out:9,d}"
-                f"  {b.width_in:4d}->{b.width_out:<4d} {b.total / 1e9:8.2f}"
-            )
-        return "\n".join([*lines, f"in all {self.flops / 1e9:.2f} GFLOPs"])
+            width = f"{b.width_in} -> {b.width_out}"
+            rows.append((i, b.chunks, b.tokens_in, b.targets, b.merged, b.tokens_out, width, b.total / 1e9))
+        names = ("block", "chunks", "tokens in", "targets", "merged", "tokens out", "width", "GFLOPs")
+        table = tabulate(rows, names, intfmt=",", floatfmt=",.2f", stralign="right")
+        return f"{table}\nin all {self.flops / 1e9:,.2f} GFLOPs"
 
 
 def plan(
-    segments: Segments, chunk: int, gamma: float, r: float, merging: bool = True, match_within: str = "chunk"
+    segments: Segments,
+    chunk: int,
+    gamma: float,
+    r: float,
+    merging: bool = True,
+    match_within: str = "chunk",
+    left: int | None = None,
 ) -> BlockPlan:
     """Cut the video into chunks of `chunk` frames, and count what each keeps.
 
@@ -127,18 +137,15 @@ def plan(
         total, ends = sum(tokens for _, tokens in segments), [*range(chunk, start, chunk), start]
         edges = [0] + [round(total * end / start) for end in ends]
         pieces = {i: [min(chunk, start - i * chunk), edges[i + 1] - edges[i]] for i in range(len(ends))}
-    attend = _runs(tuple(map(tuple, pieces.values())), gamma, r, merging)
+    whole = sum(tokens for _, tokens in segments)
+    share = None if left is None else left / whole
+    attend = _runs(tuple((held[0], held[1]) for held in pieces.values()), gamma, r, merging, share)
     if match_within == "chunk":
         after = tuple((run.frames, run.left) for run in attend for _ in range(run.chunks))
         return BlockPlan(attend, attend, False, after)
-    match = _runs(((start, sum(tokens for _, tokens in segments)),), gamma, r, merging)
+    match = _runs(((start, whole),), gamma, r, merging, share)
     after = ((start, match[0].left),) if match[0].merged else segments
     return BlockPlan(attend, match, ragged, after)
-
-
-def n_merged(n: int, gamma: float, r: float) -> int:
-    """R = floor(r * |S|), with |S| = n - ceil(n / gamma) sources among n tokens."""
-    return math.floor(r * (n - n_targets(n, gamma)) + 1e-9)
 
 
 def block_count(
@@ -148,6 +155,7 @@ def block_count(
     heads: int = 1,
     merge_first: bool = False,
     merged_scores: bool = False,
+    matching: int = 0,
     saliency: bool = False,
     aux: bool = False,
 ) -> BlockCount:
@@ -156,7 +164,7 @@ def block_count(
     Layer norm, softmax, GELU and the averages of merging grow with N * C only and are left out, as torch's own
     counter leaves them out. dim, out: channels before and after. merge_first: merging before attention, on the
     tokens themselves. merged_scores: attention's scores are averaged over each group before they meet the tokens, and
-    values are made after that. saliency: with the score head of eq. 9. aux: with the auxiliary path
+    values are made after that. matching: FLOPs of the reducer, by its own count. saliency: with the score head of eq. 9. aux: with the auxiliary path
     of training.
     """
     n_in, n_out = plan.tokens_in, plan.tokens_out
@@ -169,7 +177,7 @@ def block_count(
     flops = {
         "queries, keys, values": 2 * n * dim * 3 * dim,
         "attention": sum(k * 4 * m * m * dim for k, m in attended),
-        "matching": sum(2 * u.chunks * u.targets * (u.tokens - u.targets) * key_dim for u in plan.match if u.merged),
+        "matching": matching,
         "saliency": 2 * n_in * key_dim if saliency else 0,
         "linear": 2 * n_out * dim * out,
         "auxiliary path": 0,
@@ -185,10 +193,12 @@ def block_count(
     return BlockCount(n_in, targets, n_in - n_out, n_out, chunks, dim, out, flops)
 
 
-def _runs(pieces: Segments, gamma: float, r: float, merging: bool) -> tuple[ChunkRun, ...]:
+def _runs(pieces: Segments, gamma: float, r: float, merging: bool, share: float | None = None) -> tuple[ChunkRun, ...]:
     runs = []
     for (frames, tokens), same in groupby(pieces):
         count = n_targets(tokens, gamma) if merging else tokens
         merged = n_merged(tokens, gamma, r) if merging else 0
+        if share is not None:
+            merged = tokens - round(share * tokens)
         runs.append(ChunkRun(len(list(same)), frames, tokens, count, merged))
     return tuple(runs)

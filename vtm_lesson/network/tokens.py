@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ..merging.merge import Merge
 from ..merging.partition import Grid
+from ..merging.strategies import Context, Reducer, is_ragged, reduce
 from .ledger import ChunkRun, Segments
 
 
@@ -22,6 +23,8 @@ class Tokens:
     stretches that later chunks are made of. position: (B, N) int64, the patch that the token continues. size: (B, N)
     float32, how many patches it stands for. motion, oracle: (B, N) or None, means over those patches.
     aux: (B, N, C) or None, the tokens of the auxiliary path.
+    present: (B, N) bool, or None where all are tokens: false for what fills up shorter videos, after a reducer that
+    keeps a different number in each.
     """
 
     x: Tensor
@@ -32,6 +35,7 @@ class Tokens:
     motion: Tensor | None = None
     oracle: Tensor | None = None
     aux: Tensor | None = None
+    present: Tensor | None = None
 
     @staticmethod
     def start(
@@ -67,61 +71,94 @@ class Tokens:
 
         x: (B, M, C'), the merged tokens, where they are known already and M < N.
         """
-        if merge.n_out == merge.n_in:
+        if merge.is_identity:
             return self
-        spread = {
-            name: None if value is None else merge(value[..., None])[..., 0]
-            for name, value in (("motion", self.motion), ("oracle", self.oracle))
-        }
+        motion, oracle = (None if v is None else merge(v[..., None])[..., 0] for v in (self.motion, self.oracle))
         position = self.position.gather(1, merge.keep)
         x = merge(self.x, self.weight(average)) if x is None else x
-        return replace(self, x=x, position=position, size=merge.size(self.size), **spread)
+        size = merge.size(self.size)
+        present = merge.present
+        return replace(self, x=x, position=position, size=size, motion=motion, oracle=oracle, present=present)
+
+    def mean(self, x: Tensor, weight: Tensor | None = None) -> Tensor:
+        """(B, N, C) -> (B, C): the average over each video's tokens, padding left out; weight: (B, N) or None."""
+        if weight is None and self.present is None:
+            return x.mean(1)
+        lost = None if self.present is None else ~self.present
+        whole = Merge(torch.zeros_like(self.position), torch.zeros_like(self.position[:, :1]), lost)
+        return whole(x, weight)[:, 0]
 
 
 class Chunks:
     """Cuts (B, N, C) into chunks that are batch items, and puts them together again.
 
-    Where every chunk of a run has the same number of tokens that is a reshape. With `length` chunks are found by each
-    token's frame, and the shorter ones are filled up.
+    Where every chunk of a run has the same number of tokens that is a reshape. With `length`, in frames, chunks are
+    found by each token's frame, and the shorter ones are filled up.
     """
 
     def __init__(self, runs: tuple[ChunkRun, ...], tokens: Tokens, length: int | None = None):
-        self.runs, self.batch, self.index = runs, tokens.position.shape[0], None
-        if length is not None:
-            frames, height, width = tokens.grid
-            chunk = tokens.position // (height * width) // length
-            self.held = chunk.new_zeros(self.batch, math.ceil(frames / length))
-            self.held.scatter_add_(1, chunk, torch.ones_like(chunk))
-            self.room = int(self.held.max())
-            first = (self.held.cumsum(1) - self.held).gather(1, chunk)
-            self.index = chunk * self.room + torch.arange(chunk.shape[1], device=chunk.device) - first
+        self.runs, self.batch, self.length = runs, tokens.position.shape[0], length
+        if length is None:
+            return
+        self.frames, height, width = tokens.grid
+        chunk = tokens.position // (height * width) // length
+        chunk = chunk - chunk[:, :1]  # the tokens may be those of a later part of a video
+        here = torch.ones_like(chunk) if tokens.present is None else tokens.present.long()
+        self.held = chunk.new_zeros(self.batch, math.ceil(self.frames / length)).scatter_add_(1, chunk, here)
+        self.first = self.held.cumsum(1) - self.held
+        self.room = int(self.held.max())
+        # Absent tokens all go to one spare slot at the end.
+        self.spare = self.held.shape[1] * self.room
+        slot = chunk * self.room + here.cumsum(1) - 1 - self.first.gather(1, chunk)
+        self.index = slot if tokens.present is None else torch.where(tokens.present, slot, self.spare)
+        self.order = here.argsort(dim=1, descending=True, stable=True)  # the tokens that are there, in order of time
 
     def split(self, x: Tensor) -> list[tuple[Tensor, Tensor | None]]:
         """(B, N, C) -> for each run (B * chunks, n, C), and (B * chunks, n) bool where there is a token, or None."""
-        if self.index is None:
+        if self.length is None:
             parts = x.split([run.chunks * run.tokens for run in self.runs], dim=1)
             return [(p.reshape(-1, run.tokens, x.shape[-1]), None) for p, run in zip(parts, self.runs, strict=True)]
-        count, dim = self.held.shape[1], x.shape[-1]
-        filled = x.new_zeros(self.batch, count * self.room, dim)
-        filled = filled.scatter(1, self.index[..., None].expand(-1, -1, dim), x)
+        dim = x.shape[-1]
+        filled = x.new_zeros(self.batch, self.spare + 1, dim)
+        filled = filled.scatter(1, self.index[..., None].expand(-1, -1, dim), x)[:, : self.spare]
         # An empty chunk looks at its zeros: a softmax over nothing would be NaN.
         present = torch.arange(self.room, device=x.device) < self.held.clamp(min=1)[..., None]
-        return [(filled.view(-1, self.room, dim), present.view(-1, self.room))]
+        return [(filled.reshape(-1, self.room, dim), present.view(-1, self.room))]
 
     def join(self, parts: list[Tensor]) -> Tensor:
-        """The reverse, for the tensors alone."""
-        if self.index is None:
+        """The reverse, for the tensors alone. What is absent gets anything."""
+        if self.length is None:
             parts = [part.reshape(self.batch, -1, part.shape[-1]) for part in parts]
             return parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
         flat = parts[0].reshape(self.batch, -1, parts[0].shape[-1])
-        return flat.gather(1, self.index[..., None].expand(-1, -1, flat.shape[-1]))
+        return flat.gather(1, self.index.clamp(max=self.spare - 1)[..., None].expand(-1, -1, flat.shape[-1]))
+
+    def alike(self) -> Iterator[tuple[Tensor, Tensor, int]]:
+        """Chunks with equally many tokens, together: (k, 1) their videos, (k, n) their tokens' places, their frames.
+
+        So that whoever reduces them sees no padding. Needs `length`; reads counts, for which a GPU waits.
+        """
+        length = self.length or self.frames
+        frames = torch.full_like(self.held[0], length)
+        frames[-1] = self.frames - length * (len(frames) - 1)
+        kind = self.held * (length + 1) + frames
+        for value in kind.unique().tolist():
+            n, extent = divmod(value, length + 1)
+            if n:
+                video, chunk = (kind == value).nonzero(as_tuple=True)
+                slot = self.first[video, chunk][:, None] + torch.arange(n, device=kind.device)
+                yield video[:, None], self.order[video[:, None], slot], extent
 
 
 def join_merges(
     batch: int, runs: Sequence[ChunkRun], merges: Sequence[Merge], chosen: Sequence[Tensor]
 ) -> tuple[Merge, Tensor]:
     """The Merges and targets of all chunks as one Merge and one list of targets of the video."""
-    group, keep, targets, start, left = [], [], [], 0, 0
+    group: list[Tensor] = []
+    keep: list[Tensor] = []
+    targets: list[Tensor] = []
+    dropped: list[Tensor] = []
+    start, left = 0, 0
     for run, merge, picked in zip(runs, merges, chosen, strict=True):
         number = torch.arange(run.chunks, device=picked.device)[:, None]
         first_in, first_out = start + number * run.tokens, left + number * run.left
@@ -131,5 +168,33 @@ def join_merges(
             (targets, picked, first_in),
         ):
             parts.append((values.view(batch, run.chunks, -1) + first).flatten(1))
+        lost = torch.zeros_like(merge.group, dtype=torch.bool) if merge.dropped is None else merge.dropped
+        dropped.append(lost.view(batch, -1))
         start, left = start + run.chunks * run.tokens, left + run.chunks * run.left
-    return Merge(torch.cat(group, 1), torch.cat(keep, 1)), torch.cat(targets, 1)
+    any_dropped = any(merge.dropped is not None for merge in merges)
+    whole = Merge(torch.cat(group, 1), torch.cat(keep, 1), torch.cat(dropped, 1) if any_dropped else None)
+    return whole, torch.cat(targets, 1)
+
+
+def reduce_alike(
+    reducer: Reducer, tokens: Tokens, chunks: Chunks, context: Callable[[Tensor, Tensor, int], Context]
+) -> Merge:
+    """Reduce chunks that hold different numbers of tokens, so that the reducer sees no padding.
+
+    context(videos (k, 1), places (k, n), frames) makes the Context of k chunks with equally many tokens.
+    """
+    batch, n = tokens.position.shape
+    into = torch.arange(n, device=tokens.position.device).repeat(batch, 1)
+    dropped = torch.zeros_like(into, dtype=torch.bool) if tokens.present is None else ~tokens.present
+    for video, place, frames in chunks.alike():
+        here = context(video, place, frames)
+        if here.n_keep == here.n and not is_ragged(reducer):
+            continue
+        merge = reduce(reducer, here)
+        into[video, place] = place.gather(1, merge.into)
+        if merge.dropped is not None:
+            dropped[video, place] = merge.dropped
+    if tokens.present is not None:  # what is absent takes weight 0 in some group
+        first = tokens.present.long().argmax(1, keepdim=True)
+        into = torch.where(tokens.present, into, into.gather(1, first))
+    return Merge.of(into, dropped if bool(dropped.any()) else None)

@@ -14,8 +14,9 @@ with softmax(s) into a linear head, eq. 10's attention with the query-key term l
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -24,11 +25,12 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 
-from ..merging.matching import match
-from ..merging.strategies import Context, pick, resolve
-from ..network.ledger import n_merged
-from ..network.tokens import Tokens
-from ..training.loop import Items
+from ..merging.merge import Merge
+from ..merging.registry import choose
+from ..merging.strategies import Context, Reducer, Saliency, is_ragged, reduce
+from ..network.block import VTMBlock
+from ..network.tokens import Chunks, Tokens, reduce_alike
+from ..training.loop import Items, schedule
 
 ROUNDS = 2
 STEP = 50  # videos merged at a time
@@ -36,35 +38,24 @@ STEP = 50  # videos merged at a time
 
 @dataclass(frozen=True)
 class Kept:
-    """What is left of n videos. features (n, C): the mean of the tokens that are left. recall (n,): the share of the
-    actor's patches that were targets in the first round (1 without merging). share (n,): how much of the final mean
-    shows the actor. tokens: how many were left."""
+    """What is left of n videos.
+
+    Attributes
+    ----------
+    features : Tensor
+        (n, C): the mean of the tokens that are left.
+    recall : Tensor
+        (n,): the share of the actor's patches that were targets in the first round (1 without merging).
+    share : Tensor
+        (n,): how much of the final mean shows the actor.
+    tokens : int
+        How many were left of each video.
+    """
 
     features: Tensor
     recall: Tensor
     share: Tensor
     tokens: int
-
-
-@dataclass(frozen=True)
-class Saliency:
-    """s = tanh(k U + b) (VTM eq. 9, with an offset), learned elsewhere and frozen; a partition strategy.
-
-    keys: what gives the keys of a token, None for the token itself (k = x).
-    """
-
-    U: Tensor
-    b: Tensor
-    temperature: float = 6.0
-    keys: Callable[[Tensor], Tensor] | None = None
-
-    def score(self, x: Tensor) -> Tensor:
-        """(B, N, C) -> (B, N), in (-1, 1)."""
-        with torch.no_grad():
-            return torch.tanh((x if self.keys is None else self.keys(x)) @ self.U + self.b)[..., 0]
-
-    def __call__(self, context: Context) -> Tensor:
-        return context.draw(self.score(context.keys), self.temperature)
 
 
 @torch.no_grad()
@@ -76,37 +67,125 @@ def retain(
     rounds: int = ROUNDS,
     seed: int = 0,
     actor: float = 0.1,
+    reducer: str | Reducer | None = None,
 ) -> Kept:
     """Merge every video `rounds` times on its own features, over all its frames, and average what is left.
 
-    items: tokens (n, L, H, W, C), motion, oracle, as `datasets.toy_films` gives them. A patch is the actor's where
-    oracle is at least `actor`. `None` or "none": no merging.
+    Parameters
+    ----------
+    items : Items
+        tokens (n, L, H, W, C), motion and oracle (n, L, H, W), as `datasets.toy_films` gives them.
+    strategy : str, function or None
+        A partition by name, or your own. None or "none": no merging.
+    gamma : float, optional
+        The partition factor, 1 or more.
+    r : float, optional
+        R/|S|, the share of the sources that is merged.
+    rounds : int, optional
+        How often.
+    seed : int, optional
+        Of the targets that are sampled.
+    actor : float, optional
+        A patch is the actor's where oracle is at least this.
+    reducer : str or function, optional
+        In place of a partition: a reducer by name, or your own.
+
+    Returns
+    -------
+    Kept
+        The averages, and how much of the actor is in them.
+
+    Raises
+    ------
+    ValueError
+        For a strategy that does not exist, or needs what the items do not have.
+
+    Examples
+    --------
+    >>> import torch, vtm_lesson as vtm
+    >>> from vtm_lesson.study.probe import retain
+    >>> grid = torch.rand(4, 2, 6, 6)
+    >>> items = vtm.Items(tokens=torch.randn(4, 2, 6, 6, 8), motion=grid, oracle=grid, label=torch.arange(4))
+    >>> kept = retain(items, "motion", gamma=6)
+    >>> kept.features.shape, kept.tokens  # of 72 tokens
+    (torch.Size([4, 8]), 2)
     """
-    chosen = resolve(strategy)
+    chosen = choose(strategy, reducer)
     generator = torch.Generator().manual_seed(seed)
-    features, recall, share, left = [], [], [], 0
+    features, recall, share = [], [], []
+    left: list[int] = []
     for index in torch.arange(len(items)).split(STEP):
         batch = items[index].columns
         state = Tokens.start(batch["tokens"].float(), batch["motion"].float(), batch["oracle"].float())
+        assert state.oracle is not None
         shown = state.oracle >= actor
         met = torch.ones_like(shown)
-        for number in range(rounds if chosen is not None else 0):
-            context = Context(
-                state.x, gamma, *state.grid, state.position, state.size, state.motion, state.oracle, generator=generator
-            )
-            targets = pick(chosen, context)
+        for number in range(rounds):
+            if chosen is None:
+                break
+            merge, targets = _merge_all(chosen, state, gamma, r, generator)
             if number == 0:
                 met = torch.zeros_like(shown).scatter(1, targets, True)
-            state = state.merged(match(state.x, targets, n_merged(state.x.shape[1], gamma, r)))
-        features.append(state.x.mean(1))
+            state = state.merged(merge)
+        features.append(state.mean(state.x))
         recall.append((met & shown).sum(1) / shown.sum(1).clamp(min=1))
-        share.append(state.oracle.mean(1))
-        left = state.x.shape[1]
-    return Kept(torch.cat(features), torch.cat(recall), torch.cat(share), left)
+        assert state.oracle is not None
+        share.append(state.mean(state.oracle[..., None])[..., 0])
+        left += [state.x.shape[1]] * len(shown) if state.present is None else state.present.sum(1).tolist()
+    return Kept(torch.cat(features), torch.cat(recall), torch.cat(share), round(sum(left) / len(left)))
+
+
+def _merge_all(
+    reducer: Reducer, state: Tokens, gamma: float, r: float, generator: torch.Generator
+) -> tuple[Merge, Tensor]:
+    """One round over all frames at once: the Merge, and the targets (of a reducer without, what it keeps)."""
+    known = (state.x, state.position, state.size, state.motion, state.oracle)
+
+    def context(pieces: Sequence[Any], frames: int) -> Context:
+        made = Context(pieces[0], gamma, frames, *state.grid[1:], *pieces[1:])
+        made.generator, made.r = generator, r
+        return made
+
+    if is_ragged(reducer):
+        whole = Chunks((), state, state.grid[0])
+
+        def some(video: Tensor, place: Tensor, frames: int) -> Context:
+            return context([None if value is None else value[video, place] for value in known], frames)
+
+        merge = reduce_alike(reducer, state, whole, some)
+        return merge, merge.keep
+    every = context(known, state.grid[0])
+    merge = reduce(reducer, every)
+    return merge, merge.keep if every.targets is None else every.targets
 
 
 def linear_probe(features: Tensor, labels: Tensor, others: Tensor, strength: float = 1.0) -> Tensor:
-    """Fit a logistic regression on features (n, C) and labels (n,), and say what it makes of others: (m,) int64."""
+    """Fit a logistic regression on features and labels, and say what it makes of others.
+
+    Parameters
+    ----------
+    features : Tensor
+        (n, C); channels are standardised, by these n, before the fit.
+    labels : Tensor
+        (n,) int64, of two classes or more.
+    others : Tensor
+        (m, C).
+    strength : float, optional
+        The inverse of the regularisation, scikit-learn's C.
+
+    Returns
+    -------
+    Tensor
+        (m,) int64.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from vtm_lesson.study.probe import linear_probe
+    >>> features = torch.tensor([[0.0], [0.1], [0.9], [1.0]])
+    >>> linear_probe(features, torch.tensor([0, 0, 1, 1]), torch.tensor([[0.2], [0.8]]))
+    tensor([0, 1])
+    """
     mean, std = features.mean(0), features.std(0).clamp(min=1e-6)
     reader = LogisticRegression(C=strength, max_iter=1000)
     with warnings.catch_warnings():
@@ -139,7 +218,9 @@ def learn_saliency(
         U, b = torch.zeros(tokens.shape[-1], 1, requires_grad=True), torch.zeros(1, requires_grad=True)
         optimizer = torch.optim.AdamW([U, b, *head.parameters()], lr=lr, weight_decay=0.01)
         steps = epochs * -(-len(items) // batch)
-        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
+        rates = schedule(optimizer, steps)
+        # A loop of its own: `fit` ties chance to (seed, step), and would show the films in another order than stored
+        # results were made with.
         for _ in range(epochs):
             for index in torch.randperm(len(items)).split(batch):
                 x = tokens[index].float()
@@ -148,48 +229,18 @@ def learn_saliency(
                 optimizer.zero_grad()
                 loss.backward()
                 optimizer.step()
-                schedule.step()
+                rates.step()
     return Saliency(U.detach(), b.detach(), temperature)
 
 
-def from_block(block: torch.nn.Module, temperature: float = 6.0) -> Saliency:
+def from_block(block: VTMBlock, temperature: float = 6.0) -> Saliency:
     """The saliency that a network's block has learned through its auxiliary path (VTM eqs. 9 and 10)."""
     if block.aux is None:
         raise ValueError('this block learned no saliency; train a network with partition="learnable".')
-    attention, first = block.attention, block.merge_first
+    attention, first = block.attention, block.config.merge_first
 
     def keys(x: Tensor) -> Tensor:
         qkv = attention.qkv(attention.norm(x))
         return qkv.unflatten(-1, (3, attention.heads, -1))[..., 1, :, :].mean(-2)
 
     return Saliency(block.U.detach(), torch.zeros(1), temperature, None if first else keys)
-
-
-def standardise(score: Tensor) -> Tensor:
-    """(B, n): mean 0 and standard deviation 1 within each row; rows that are all alike become 0."""
-    score = score - score.mean(1, keepdim=True)
-    return score / score.std(1, keepdim=True).clamp(min=1e-6)
-
-
-@dataclass(frozen=True)
-class Motion:
-    """Motion as a strategy with settings (VTM eq. 6): p = softmax(temperature * v).
-
-    scale: "raw", pixels a frame, as in the paper; "max", divided by the largest of the tokens; "standard", their mean
-    subtracted and divided by their standard deviation, so that one temperature fits fast and slow films.
-    """
-
-    scale: str = "raw"
-    temperature: float = 1.0
-
-    def __call__(self, context: Context) -> Tensor:
-        if context.motion is None:
-            raise ValueError("this strategy needs motion: give the network motion=(B, L, H, W) magnitudes.")
-        v = context.motion
-        if self.scale == "max":
-            v = v / v.amax(1, keepdim=True).clamp(min=1e-6)
-        elif self.scale == "standard":
-            v = standardise(v)
-        elif self.scale != "raw":
-            raise ValueError(f'scale is {self.scale!r}; it is "raw", "max" or "standard".')
-        return context.draw(v, self.temperature)

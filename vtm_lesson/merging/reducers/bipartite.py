@@ -1,0 +1,28 @@
+"""Targets and sources: ToMe's reducer, and with other partitions those of VTM."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..matching import match
+from ..merge import Merge
+from ..strategies import Context, Strategy, pick
+
+
+@dataclass(frozen=True)
+class Bipartite:
+    """Choose targets, match every source to one, merge the R sources that are most similar (VTM eqs. 1 to 5).
+
+    partition: the strategy that chooses the targets. Keeps n - R tokens of n.
+    """
+
+    partition: Strategy
+
+    def __call__(self, context: Context) -> Merge:
+        context.targets = pick(self.partition, context)
+        return match(context.keys, context.targets, context.n_merge)
+
+    @staticmethod
+    def flops(n: int, n_targets: int, dim: int) -> int:
+        """Of the product of all sources with all targets."""
+        return 2 * n_targets * (n - n_targets) * dim

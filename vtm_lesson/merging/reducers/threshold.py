@@ -1,0 +1,48 @@
+"""Merging above a threshold: how many tokens are left depends on the film."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from .. import partition as P
+from ..matching import nearest
+from ..merge import Merge
+from ..strategies import Context, Strategy, pick
+from ..tiled import others
+
+
+def every_gamma_th(context: Context) -> torch.Tensor:
+    """Uniform targets (VTM eqs. 1-2)."""
+    return P.uniform(context.n, context.gamma, device=context.device)
+
+
+@dataclass(frozen=True)
+class Threshold:
+    """Merge every source whose most similar target has a cosine above a threshold, and no other.
+
+    above: the threshold, from -1 to 1. partition: the strategy that chooses the targets. Between T and n tokens are
+    left, more where a film changes and fewer where it stands still; R is not looked at.
+    """
+
+    above: float = 0.9
+    partition: Strategy = every_gamma_th
+    ragged = True
+
+    def __post_init__(self) -> None:
+        if not -1 <= self.above <= 1:
+            raise ValueError(f"above is {self.above}; it is a cosine, from -1 (merge all sources) to 1 (merge none).")
+
+    def __call__(self, context: Context) -> Merge:
+        targets = context.targets = pick(self.partition, context)
+        sources = others(targets, context.n)
+        best, similarity = nearest(context.keys, targets, sources)
+        order = torch.arange(context.n, device=targets.device).expand(len(targets), -1)
+        into = torch.where(similarity > self.above, targets.gather(1, best), sources)
+        return Merge.of(order.scatter(1, sources, into))
+
+    @staticmethod
+    def flops(n: int, n_targets: int, dim: int) -> int:
+        """Of the product of all sources with all targets."""
+        return 2 * n_targets * (n - n_targets) * dim

@@ -1,0 +1,84 @@
+"""Every reducer by its name. A new reducer is one file in `reducers/`, and one line here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from .reducers.bipartite import Bipartite
+from .reducers.drop import Drop
+from .reducers.threshold import Threshold
+from .strategies import STRATEGIES, Reducer, resolve
+
+# Name -> what makes the reducer, from its settings.
+REDUCERS: dict[str, Callable[..., Reducer]] = {
+    **{name: partial(Bipartite, strategy) for name, strategy in STRATEGIES.items()},
+    "drop": Drop,
+    "threshold": Threshold,
+}
+
+
+def reducers() -> list[str]:
+    """The names of all reducers, for `reducer=` and for `reducer(name)`.
+
+    Returns
+    -------
+    list of str
+        The bipartite ones, by their partition (those of VTM, and the controls), first; then the others.
+
+    Examples
+    --------
+    >>> import vtm_lesson as vtm
+    >>> vtm.reducers()[:4]
+    ['uniform', 'random', 'centre', 'boundary']
+    >>> "drop" in vtm.reducers() and "threshold" in vtm.reducers()
+    True
+    """
+    return list(REDUCERS)
+
+
+def reducer(name: str, **settings: Any) -> Reducer:
+    """A reducer by its name, with settings of its own.
+
+    Parameters
+    ----------
+    name : str
+        One of `reducers()`.
+    **settings
+        The fields of that reducer: `above` of "threshold", `signal` of "drop".
+
+    Returns
+    -------
+    callable
+        `reducer(context) -> Merge`; what `VideoClassifier(reducer=...)`, `tome.apply`, the probe and the study take.
+
+    Raises
+    ------
+    ValueError
+        For a name that does not exist, and for settings that this reducer does not have.
+
+    Examples
+    --------
+    >>> import vtm_lesson as vtm
+    >>> vtm.reducer("drop", signal="motion")
+    Drop(signal='motion', temperature=1.0)
+    """
+    if name not in REDUCERS:
+        raise ValueError(f"reducer is {name!r}; names are {', '.join(REDUCERS)}, or give a function of a Context.")
+    try:
+        return REDUCERS[name](**settings)
+    except TypeError as error:
+        raise ValueError(f"the reducer {name!r} does not take these settings: {error}.") from error
+
+
+def choose(partition: str | Callable[..., Any] | None, reducer_: str | Reducer | None = None) -> Reducer | None:
+    """The reducer behind the two ways to ask for one: `partition=`, the short form for bipartite, or `reducer=`."""
+    if reducer_ is None:
+        strategy = resolve(partition)
+        return None if strategy is None else Bipartite(strategy)
+    if isinstance(reducer_, str):
+        return reducer(reducer_)
+    if not callable(reducer_):
+        raise ValueError(f"reducer is {reducer_!r}; give a name, or a function that takes a Context, returns a Merge.")
+    return reducer_

@@ -1,0 +1,409 @@
+"""A block of the network of the VTM paper (sec. 3.2), with a slot for merging.
+
+    layer norm, self-attention inside chunks of L_i frames, dropout, [merging], linear that halves C, GELU
+
+What the paper leaves open is decided here as follows; each choice is a field of `BlockConfig`.
+
+* No residual connection: the paper's list of a block's parts has none. `residual=True` adds one round attention.
+* Attention has no output projection (the halving linear follows, and two linear maps are one) and no biases (a bias
+  of the keys cancels in the softmax, but would turn all cosines of matching).
+* Tokens are matched within the chunk they attend in, on keys that attention made there. Every chunk then keeps the
+  same number of tokens, so chunks are one batch without padding. `match_within="video"` matches over all tokens.
+* A merged token sits where its target sat. Its motion is the mean of its group, as its features are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..merging.merge import Merge
+from ..merging.registry import choose
+from ..merging.strategies import Context, Reducer, is_ragged, reduce
+from .attention import ChunkAttention
+from .ledger import BlockCount, BlockPlan, Segments, block_count, plan
+from .tokens import Chunks, Tokens, join_merges, reduce_alike
+
+CHOICES = {
+    "attention": ("fused", "stored", "merged"),
+    "merge_at": ("after_attention", "before_attention"),
+    "match_within": ("chunk", "video"),
+    "average": ("plain", "size", "motion"),
+    "aux": ("add", "heads"),
+    "test_targets": ("sample", "top"),
+}
+
+
+@dataclass(frozen=True)
+class BlockConfig:
+    """Everything that decides what a block is.
+
+    Parameters
+    ----------
+    dim, out : int
+        Channels before and after the block; out is half of dim by default.
+    chunk : int
+        L_i, the frames that attend to each other.
+    partition : str, callable or None
+        Who chooses the targets: a name or function (see `strategies.resolve`), None for no merging.
+    reducer : str, callable, optional
+        In place of a partition: a name of `reducers()`, or a function from a Context to a Merge.
+    gamma, r : float
+        The partition factor; and the share of the sources that is merged, R = floor(r * |S|).
+    heads, dropout
+        Of attention; keys are averaged over heads for matching.
+    attention : {"fused", "stored", "merged"}
+        See `network.attention`. "merged" is the same network in fewer FLOPs, in eval mode and without gradients
+        (torch.inference_mode()); in training, and where nothing merges, it is "fused". It needs one head, the paper's
+        order, and matching in chunks. For a network that is trained already:
+        `VideoClassifier(**net.config | {"attention": "merged"})`, then `load_state_dict(net.state_dict())`.
+    residual : bool
+        Add the block's input to attention's output.
+    merge_at : {"after_attention", "before_attention"}
+        The paper merges after attention, matched on attention's keys; before it, matched on the block's input tokens,
+        so that attention runs on fewer tokens.
+    match_within : {"chunk", "video"}
+        Within what tokens are matched.
+    average : {"plain", "size", "motion"}
+        VTM eq. 4, or weighted by token size (ToMe) or motion.
+    saliency : bool, optional
+        Learn s = tanh(K U_s) (VTM eq. 9), with the auxiliary path of eq. 10 while training; default: where the
+        partition, or the reducer's `signal`, asks for it. U_s starts at zero: a random start can begin with the wrong
+        sign.
+    aux : {"add", "heads"}
+        The two paths' merged outputs are added in every block, or stay apart up to the head. The auxiliary path has
+        its own norm, queries, keys and values, and shares the halving linear.
+    guidance : float
+        How strongly s enters eq. 10; 1 is the paper's, where sqrt(C) divides s as well.
+    temperature, test_targets
+        See `VideoClassifier`.
+
+    Raises
+    ------
+    ValueError
+        Where a field has a value that is not allowed, with what is.
+
+    Examples
+    --------
+    >>> import vtm_lesson as vtm
+    >>> config = vtm.BlockConfig(64, chunk=4, gamma=4)
+    >>> config.out, vtm.VTMBlock(config).linear
+    (32, Linear(in_features=64, out_features=32, bias=True))
+    """
+
+    dim: int
+    out: int | None = None
+    chunk: int = 6
+    partition: str | Callable[..., Tensor] | None = "uniform"
+    reducer: str | Reducer | None = None
+    gamma: float = 6
+    r: float = 1.0
+    heads: int = 1
+    dropout: float = 0.0
+    attention: str = "fused"
+    residual: bool = False
+    merge_at: str = "after_attention"
+    match_within: str = "chunk"
+    average: str = "plain"
+    saliency: bool | None = None
+    aux: str = "add"
+    guidance: float = 1.0
+    temperature: float | None = None
+    test_targets: str = "sample"
+
+    def __post_init__(self) -> None:
+        for name, allowed in CHOICES.items():
+            check_choice(name, getattr(self, name), *allowed)
+        paths = self.heads, self.merge_at, self.match_within
+        if self.attention == "merged" and paths != (1, "after_attention", "chunk"):
+            raise ValueError(
+                f"attention is 'merged' with heads={self.heads}, merge_at={self.merge_at!r}, match_within="
+                f"{self.match_within!r}; it needs heads=1, 'after_attention' and 'chunk': use attention='fused' with"
+                " the others."
+            )
+        if self.out is None:
+            object.__setattr__(self, "out", self.dim // 2)
+        if self.dim < 1 or self.width < 1 or self.heads < 1 or self.dim % self.heads:
+            raise ValueError(
+                f"dim is {self.dim}, out {self.out}, heads {self.heads}; heads must divide dim, and all be 1 or more."
+            )
+        if int(self.chunk) != self.chunk or self.chunk < 1:
+            raise ValueError(f"chunk is {self.chunk}; it is a number of frames, 1 or more.")
+        if not self.gamma >= 1:
+            raise ValueError(f"gamma is {self.gamma}; it is 1 or more: one token in gamma becomes a target.")
+        if not 0 <= self.r <= 1:
+            raise ValueError(f"r is {self.r}; it is the share of the sources that is merged, from 0 to 1.")
+
+    @property
+    def width(self) -> int:
+        """Channels after the block."""
+        return self.dim // 2 if self.out is None else self.out
+
+    @property
+    def merge_first(self) -> bool:
+        """Whether merging comes before attention."""
+        return self.merge_at == "before_attention"
+
+    def chosen_reducer(self) -> Reducer | None:
+        """What merges in the block; None where gamma or r switch it off."""
+        found = choose(self.partition, self.reducer)
+        return found if is_ragged(found) or (self.gamma > 1 and self.r > 0) else None
+
+    def learns_saliency(self) -> bool:
+        """Whether the block has a score head and an auxiliary path."""
+        if self.chosen_reducer() is None:
+            return False
+        if self.saliency is not None:
+            return self.saliency
+        return self.partition == "learnable" or "learnable" == self.reducer or self._signal() == "saliency"
+
+    def _signal(self) -> str | None:
+        return getattr(self.chosen_reducer(), "signal", None)
+
+
+@dataclass
+class BlockTrace:
+    """What one block did: targets (B, T) among its input tokens, and as patches of the video (of a reducer that
+    chooses none, the tokens it kept); its Merge; the saliency (B, N) of its input tokens or None; positions (B, M) and
+    sizes (B, M) of the tokens it leaves."""
+
+    targets: Tensor
+    target_patches: Tensor
+    merge: Merge
+    saliency: Tensor | None
+    position: Tensor
+    size: Tensor
+
+    @property
+    def tokens_in(self) -> int:
+        """Tokens of one video before the block."""
+        return self.merge.n_in
+
+    @property
+    def tokens_out(self) -> int:
+        """Tokens of one video after the block; of the one that keeps most, where they differ."""
+        return self.merge.n_out
+
+    @property
+    def left(self) -> int:
+        """Tokens of one video after the block, on average."""
+        return self.merge.n_out if self.merge.count is None else round(float(self.merge.count.float().mean()))
+
+
+class Choice(NamedTuple):
+    """What was decided in a block: its Merge over the video's tokens, the targets (B, T), the saliency (B, N)."""
+
+    merge: Merge
+    targets: Tensor
+    saliency: Tensor | None
+
+
+class VTMBlock(nn.Module):
+    """One block of the network, with the merging slot: `block(Tokens) -> (Tokens, BlockTrace)`.
+
+    Parameters
+    ----------
+    config : BlockConfig
+        Everything that decides what the block is.
+
+    Notes
+    -----
+    VTM sec. 3.2 and fig. 2; eqs. 9 and 10 for blocks that learn saliency.
+
+    Examples
+    --------
+    >>> import torch, vtm_lesson as vtm
+    >>> from vtm_lesson.network import Tokens
+    >>> block = vtm.VTMBlock(vtm.BlockConfig(8, chunk=2, gamma=4)).eval()
+    >>> tokens, trace = block(Tokens.start(torch.randn(1, 4, 2, 2, 8)))
+    >>> tokens.x.shape, trace.merge
+    (torch.Size([1, 4, 4]), Merge(16 -> 4 tokens, batch 1))
+    """
+
+    def __init__(self, config: BlockConfig):
+        super().__init__()
+        self.config = config
+        self.reducer = config.chosen_reducer()
+        self.ragged = is_ragged(self.reducer)
+        shape = (config.dim, config.heads, config.dropout, config.attention, config.residual)
+        self.attention = ChunkAttention(*shape)
+        self.linear = nn.Linear(config.dim, config.width)
+        self.aux: ChunkAttention | None = None
+        if config.learns_saliency():
+            self.aux = ChunkAttention(*shape, config.guidance)
+            self.U = nn.Parameter(torch.zeros(self._key_dim, 1))
+
+    @property
+    def _key_dim(self) -> int:
+        return self.config.dim if self.config.merge_first else self.config.dim // self.config.heads
+
+    def forward(self, tokens: Tokens, generator: torch.Generator | None = None) -> tuple[Tokens, BlockTrace]:
+        """Tokens of B videos through the block; generator: for draws of targets."""
+        todo = self.plan(tokens.segments)
+        chunks = self._chunks(todo, tokens)
+        if self.config.merge_first:
+            main, choice = self._merge_then_attend(tokens, todo, chunks, generator)
+        elif self._averages_scores(todo, self.training) and self.attention.can_merge:
+            main, choice = self._attend_merging_scores(tokens, todo, chunks, generator)
+        else:
+            main, choice = self._attend_then_merge(tokens, todo, chunks, generator)
+        main = replace(main, segments=todo.after, aux=None)
+        if self.aux is not None and self.training:
+            main = self._join_auxiliary(main, tokens, chunks, choice)
+        main = replace(main, x=F.gelu(self.linear(main.x)))
+        patches = tokens.position.gather(1, choice.targets)
+        return main, BlockTrace(choice.targets, patches, choice.merge, choice.saliency, main.position, main.size)
+
+    def _attend_then_merge(
+        self, tokens: Tokens, todo: BlockPlan, chunks: Chunks, generator: torch.Generator | None
+    ) -> tuple[Tokens, Choice]:
+        """The paper's order."""
+        y, keys = self.attention(tokens.x, chunks)
+        choice = self._choose(tokens, keys, todo, chunks, generator)
+        return replace(tokens, x=y).merged(choice.merge, self.config.average), choice
+
+    def _merge_then_attend(
+        self, tokens: Tokens, todo: BlockPlan, chunks: Chunks, generator: torch.Generator | None
+    ) -> tuple[Tokens, Choice]:
+        """Merging first, on the tokens themselves: attention meets fewer."""
+        choice = self._choose(tokens, tokens.x, todo, chunks, generator)
+        main = tokens.merged(choice.merge, self.config.average)
+        x, _ = self.attention(main.x, self._chunks_after(todo, main, chunks))
+        return replace(main, x=x), choice
+
+    def _attend_merging_scores(
+        self, tokens: Tokens, todo: BlockPlan, chunks: Chunks, generator: torch.Generator | None
+    ) -> tuple[Tokens, Choice]:
+        """The paper's order in fewer FLOPs: scores are averaged over each group before they meet the values."""
+        normed, keys = self.attention.norm_and_keys(tokens.x)
+        choice = self._choose(tokens, keys, todo, chunks, generator)
+        weight = tokens.weight(self.config.average)
+        y = self.attention.merged(normed, keys, chunks, choice.merge, weight)
+        if self.config.residual:
+            y = choice.merge(tokens.x, weight) + y
+        return tokens.merged(choice.merge, x=y), choice
+
+    def _join_auxiliary(self, main: Tokens, tokens: Tokens, chunks: Chunks, choice: Choice) -> Tokens:
+        """Sampling has no gradient: U_s learns from what saliency does to this attention (VTM eq. 10)."""
+        assert self.aux is not None
+        guided, _ = self.aux(tokens.x if tokens.aux is None else tokens.aux, chunks, choice.saliency)
+        guided = choice.merge(guided)
+        x = main.x + guided if self.config.aux == "add" else main.x
+        return replace(main, x=x, aux=F.gelu(self.linear(guided)))
+
+    def plan(self, segments: Segments, left: int | None = None) -> BlockPlan:
+        """How this block cuts a video into chunks and how many tokens it keeps of each.
+
+        left: how many tokens of the video it was seen to leave, where that differs from video to video.
+        """
+        c = self.config
+        if self.ragged and left is None:  # at most: all
+            left = sum(tokens for _, tokens in segments)
+        reduces = self.reducer is not None
+        return plan(segments, c.chunk, c.gamma, c.r, reduces, c.match_within, left if self.ragged else None)
+
+    def count(self, segments: Segments, training: bool = False, left: int | None = None) -> tuple[BlockCount, Segments]:
+        """Token counts and FLOPs for one video, and what the next block starts from. left: as in `plan`."""
+        c, todo, learns = self.config, self.plan(segments, left), self.aux is not None
+        cost: Callable[[int, int, int], int] = getattr(self.reducer, "flops", lambda *_: 0)
+        matched = [run for run in todo.match if run.merged or self.ragged]
+        row = block_count(
+            todo,
+            c.dim,
+            c.width,
+            c.heads,
+            c.merge_first,
+            self._averages_scores(todo, training),
+            matching=sum(run.chunks * cost(run.tokens, run.targets, self._key_dim) for run in matched),
+            saliency=learns,
+            aux=learns and training,
+        )
+        return row, todo.after
+
+    def _averages_scores(self, todo: BlockPlan, training: bool) -> bool:
+        """Whether this block runs `ChunkAttention.merged`, if it can."""
+        merges = todo.tokens_out < todo.tokens_in and not self.ragged
+        return self.attention.kind == "merged" and not training and merges
+
+    def _chunks(self, todo: BlockPlan, tokens: Tokens) -> Chunks:
+        by_frame = todo.ragged or self.ragged or tokens.present is not None
+        return Chunks(todo.attend, tokens, self.config.chunk if by_frame else None)
+
+    def _chunks_after(self, todo: BlockPlan, main: Tokens, before: Chunks) -> Chunks:
+        """The chunks of attention when merging comes first."""
+        if self.ragged or main.present is not None:
+            return Chunks(todo.attend, main, self.config.chunk)
+        if main.x.shape[1] == todo.tokens_in:
+            return before
+        if todo.match is todo.attend:
+            runs = tuple(replace(run, tokens=run.left) for run in todo.attend)
+            return Chunks(runs, main)
+        return Chunks(todo.attend, main, self.config.chunk if sum(run.chunks for run in todo.attend) > 1 else None)
+
+    def _choose(
+        self, tokens: Tokens, keys: Tensor, todo: BlockPlan, chunks: Chunks, generator: torch.Generator | None
+    ) -> Choice:
+        """Let the reducer decide, within each chunk."""
+        saliency = torch.tanh(keys @ self.U)[..., 0] if self.aux is not None else None
+        batch, n = tokens.position.shape
+        if self.reducer is not None and (self.ragged or tokens.present is not None):
+            return self._choose_ragged(tokens, keys.detach(), saliency, chunks, generator)
+        if self.reducer is None or todo.tokens_out == n:
+            merge = Merge.identity(batch, n, keys.device)
+            merge = replace(merge, count=None if tokens.present is None else tokens.present.sum(1))
+            return Choice(merge, merge.keep, saliency)
+        split = Chunks(todo.match, tokens).split
+        known = (tokens.position, tokens.size, tokens.motion, tokens.oracle, saliency)
+        parts = [split(value[..., None]) if value is not None else None for value in known]
+        pieces = [[None if p is None else p[i][0][..., 0].detach() for p in parts] for i in range(len(todo.match))]
+        merges, chosen = [], []
+        for run, (key, _), piece in zip(todo.match, split(keys.detach()), pieces, strict=True):
+            context = self._context(key, run.frames, tokens, piece, generator)
+            if run.merged:
+                merges.append(reduce(self.reducer, context))
+                chosen.append(merges[-1].keep if context.targets is None else context.targets)
+            else:
+                merges.append(Merge.identity(len(key), run.tokens, key.device))
+                chosen.append(merges[-1].keep[:, : run.targets])
+        return Choice(*join_merges(batch, todo.match, merges, chosen), saliency)
+
+    def _choose_ragged(
+        self,
+        tokens: Tokens,
+        keys: Tensor,
+        saliency: Tensor | None,
+        chunks: Chunks,
+        generator: torch.Generator | None,
+    ) -> Choice:
+        """The same where chunks hold different numbers of tokens: those with equally many go together."""
+        assert self.reducer is not None
+        if self.config.match_within == "video":
+            chunks = Chunks((), tokens, tokens.grid[0])
+        known = (tokens.position, tokens.size, tokens.motion, tokens.oracle, saliency)
+
+        def context(video: Tensor, place: Tensor, frames: int) -> Context:
+            piece = [None if value is None else value[video, place].detach() for value in known]
+            return self._context(keys[video, place], frames, tokens, piece, generator)
+
+        merge = reduce_alike(self.reducer, tokens, chunks, context)
+        return Choice(merge, merge.keep, saliency)
+
+    def _context(
+        self, keys: Tensor, frames: int, tokens: Tokens, known: list[Any], generator: torch.Generator | None
+    ) -> Context:
+        c = self.config
+        context = Context(keys, c.gamma, frames, *tokens.grid[1:], *known)
+        context.training, context.generator, context.r = self.training, generator, c.r
+        context.temperature, context.top = c.temperature, c.test_targets == "top"
+        return context
+
+
+def check_choice(name: str, value: object, *allowed: str) -> None:
+    """ValueError where `value` is none of those that are allowed."""
+    if value not in allowed:
+        raise ValueError(f"{name} is {value!r}; it is {' or '.join(map(repr, allowed))}.")
