@@ -15,9 +15,10 @@ import torch.nn.functional as F
 
 from vtm_lesson import checks, films, plots
 from vtm_lesson.encoders import load_encoder
+from vtm_lesson.merging.strategies import Saliency
 from vtm_lesson.network import VideoClassifier, count
 from vtm_lesson.partition import sample
-from vtm_lesson.study.probe import Saliency, linear_probe, retain
+from vtm_lesson.study.probe import linear_probe, retain
 from vtm_lesson.training import Items, Recipe, evaluate, fit
 
 # %% [markdown]

@@ -9,7 +9,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from vtm_lesson import hosts
 from vtm_lesson.hosts import timm_vit as tome
+from vtm_lesson.merging import Merge
+from vtm_lesson.merging.registry import reducer
 from vtm_lesson.partition import uniform
 
 # isort: split
@@ -109,7 +112,7 @@ def test_every_kind_merges_protects_and_is_restored(known, images):
 # ---------------------------------------------------------------------------------- against a plain transcription
 
 
-def plain_tome(model, films, amounts, proportional):
+def plain_tome(model, films, amounts, proportional, order="time"):
     """ToMe's ViT in numpy float64, one film (list of frames) at a time, tokens in a Python list; from the formulae."""
     w = {k: v.double().numpy() for k, v in model.state_dict().items()}
     heads, dim, p = model.blocks[0].attn.num_heads, model.embed_dim, model.patch_embed.patch_size[0]
@@ -168,6 +171,9 @@ def plain_tome(model, films, amounts, proportional):
             edges.sort(reverse=True)
             gone = {s: t for _, s, t in edges[: min(r, (len(x) - n_protected) // 2)]}
             kept = [j for j in range(len(x)) if j not in gone]
+            if order == "tome":  # unmerged sources first; in order only where a class token was sorted to the front
+                ranked = [s for _, s, _ in edges if s not in gone]
+                kept = [*range(n_protected), *(sorted(ranked) if n_protected else ranked), *targets]
             new_x, new_size, new_members = [], [], []
             for j in kept:
                 group = [j] + [s for s, t in gone.items() if t == j]
@@ -220,6 +226,95 @@ def test_against_a_plain_transcription_with_averagepool():
         np.testing.assert_allclose(model(images).numpy(), expected, rtol=0, atol=1e-6)
     assert [members_of(model.merges, i) for i in range(2)] == groups
     assert model.forward_features(images).shape == (2, 16, 32)  # unmerged before the pool
+
+
+@pytest.mark.parametrize("proportional", [True, False], ids=["proportional", "plain attention"])
+@pytest.mark.parametrize("class_token", [True, False])
+@pytest.mark.parametrize("r", [2, 3])
+def test_order_as_tomes_own_code_leaves_it(r, class_token, proportional):
+    kind = {} if class_token else {"class_token": False, "global_pool": "avg"}
+    model = perturbed(VisionTransformer(**{**PLAIN, "depth": 4}, **kind), seed=7).double()
+    images = torch.randn(2, 3, 32, 32, dtype=torch.float64, generator=torch.Generator().manual_seed(8))
+    outputs = {}
+    for order in ("tome", "time"):
+        expected, groups = plain_tome(model, images[:, None].numpy(), [r] * 4, proportional, order)
+        tome.apply(model, r, proportional, order=order)
+        with torch.no_grad():
+            outputs[order] = model(images)
+        np.testing.assert_allclose(outputs[order].numpy(), expected, rtol=0, atol=1e-6)
+        assert [members_of(model.merges, i) for i in range(2)] == groups
+    assert (outputs["tome"] - outputs["time"]).abs().max() > 1e-4, "the order changes who meets whom"
+    assert model.layer_merges[0].n_out == 16 + class_token - r
+
+
+# ----------------------------------------------------------------------------------------------- other reducers
+
+
+@pytest.mark.parametrize("name", ["uniform", "random", "drop"])
+def test_any_reducer_takes_the_place_of_tomes_matching(known, images, name):
+    model, prefix = known
+    with torch.no_grad():
+        plain = model(images)
+        hosts.apply(model, 3, reducer=name)
+        assert model(images).shape == plain.shape and (model(images) - plain).abs().max() > 1e-5
+        assert [m.n_out for m in model.layer_merges] == [13 + prefix, 10 + prefix, 7 + prefix]
+        assert (model.merges.group[:, :prefix] == torch.arange(prefix)).all()
+        if name == "drop":
+            assert model.merges.dropped.sum(1).tolist() == [9] * 4 and not model.merges.dropped[:, :prefix].any()
+        assert torch.equal(hosts.remove(model)(images), plain)
+
+
+def test_dropping_is_the_same_model_on_fewer_tokens(model, images):
+    """After the first block's attention, patches 1, 2 and 3 are left out, as if they were masked from then on."""
+
+    class First:
+        ragged = False
+
+        def __call__(self, context):
+            into = torch.arange(context.n).expand(len(context.keys), -1).clone()
+            into[:, 1:4] = 0
+            return Merge.of(into, torch.arange(context.n).expand_as(into).sub(2).abs() <= 1, n_out=context.n_keep)
+
+    with torch.no_grad():
+        x = model.patch_embed(images)
+        x = model.norm_pre(model._pos_embed(x))  # noqa: SLF001
+        x = model.blocks[0](x)[:, [0, 1, *range(5, 17)]]
+        expected = model.forward_head(model.norm(model.blocks[2](model.blocks[1](x))))
+        got = tome.apply(model, [3, 0, 0], reducer=First())(images)
+    torch.testing.assert_close(got, expected, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("proportional", [True, False])
+@pytest.mark.parametrize("pool", ["token", "avg"])
+def test_images_that_keep_different_numbers_do_not_disturb_each_other(pool, proportional):
+    model = perturbed(VisionTransformer(**PLAIN, global_pool=pool), seed=2)
+    images = torch.randn(3, 3, 32, 32, generator=torch.Generator().manual_seed(3))
+    images[1, :, :16] = 0.3  # half of it is empty
+    model = tome.apply(model, proportional=proportional, reducer=reducer("threshold", above=0.6)).double()
+    with torch.no_grad():
+        whole = model(images.double())
+        counts = model.merges.count.tolist()
+        assert len(set(counts)) > 1
+        for i in range(3):
+            alone = model(images[i : i + 1].double())
+            torch.testing.assert_close(whole[i : i + 1], alone)
+            assert model.merges.n_out == counts[i]
+
+
+@pytest.mark.parametrize(
+    "settings, words",
+    [
+        ({"r": 3, "reducer": "luck"}, "reducer is 'luck'"),
+        ({"r": 3, "reducer": "threshold"}, "decides itself how many"),
+        ({"reducer": "drop"}, "r is missing"),
+        ({"r": 3, "reducer": "drop", "partition": uniform}, "both given"),
+        ({"r": 3, "reducer": "drop", "order": "tome"}, "ToMe's own matching"),
+        ({"r": 3, "order": "space"}, "order is 'space'"),
+    ],
+)
+def test_wrong_plugs_are_named(model, settings, words):
+    with pytest.raises(ValueError, match=words):
+        tome.apply(model, **settings)
 
 
 # ----------------------------------------------------------------------------------------------- settings

@@ -2,24 +2,11 @@
 
 import pytest
 import torch
+from helpers import cosines, problem, random
 
 from vtm_lesson import measuring
 from vtm_lesson.merging import fast_cpu, matching, tiled
 from vtm_lesson.partition import uniform
-
-
-def some(batch, n, dim, gamma, seed=0):
-    generator = torch.Generator().manual_seed(seed)
-    keys = torch.randn(batch, n, dim, generator=generator)
-    targets = uniform(n, gamma).expand(batch, -1)
-    return keys, targets, tiled.others(targets, n)
-
-
-def cosines(keys, targets, sources):
-    """All of them, in float64."""
-    unit = torch.nn.functional.normalize(keys.double(), dim=-1, eps=1e-300)
-    rows = torch.arange(len(keys))[:, None]
-    return unit[rows, sources] @ unit[rows, targets].transpose(1, 2)
 
 
 def check(keys, targets, sources):
@@ -47,14 +34,14 @@ def looks(monkeypatch):
 
 @pytest.mark.parametrize(("n", "dim", "gamma"), [(1100, 40, 2), (3200, 33, 6), (1801, 64, 3.3)])
 def test_random_keys(n, dim, gamma, looks):
-    keys, targets, sources = some(2, n, dim, gamma)
+    keys, targets, sources = problem(2, n, dim, gamma)
     best = check(keys, targets, sources)
     assert torch.equal(best, cosines(keys, targets, sources).argmax(2))
     assert sum(looks) < sources.numel() / 4  # screening did most of the work
 
 
 def test_several_tiles_and_items(monkeypatch):
-    keys, targets, sources = some(3, 1100, 32, 2)
+    keys, targets, sources = problem(3, 1100, 32, 2)
     whole = fast_cpu.nearest_screened(keys, targets, sources)
     monkeypatch.setitem(tiled.TILE, "cpu", 50 * 600)
     in_tiles = fast_cpu.nearest_screened(keys, targets, sources)
@@ -63,7 +50,7 @@ def test_several_tiles_and_items(monkeypatch):
 
 
 def test_equal_targets_tie_to_the_first():
-    keys, targets, sources = some(1, 1100, 32, 2, seed=1)
+    keys, targets, sources = problem(1, 1100, 32, 2, seed=1)
     for first in (3, 130, 201):  # copies in the same block of 64, and in others
         for copy in (first + 1, first + 70, 499):
             keys[0, targets[0, copy]] = keys[0, targets[0, first]]
@@ -84,7 +71,7 @@ def test_near_equal_keys_as_in_a_still_film(noise, looks):
 
 
 def test_keys_that_all_point_one_way_or_away(looks):
-    keys, targets, sources = some(1, 1100, 32, 2, seed=3)
+    keys, targets, sources = problem(1, 1100, 32, 2, seed=3)
     keys = keys.abs()
     keys[0, sources[0, ::2]] *= -1  # half of the sources have negative cosines alone
     check(keys, targets, sources)
@@ -92,7 +79,7 @@ def test_keys_that_all_point_one_way_or_away(looks):
 
 
 def test_zero_keys_have_similarity_zero():
-    keys, targets, sources = some(1, 1100, 32, 2, seed=4)
+    keys, targets, sources = problem(1, 1100, 32, 2, seed=4)
     keys[0, sources[0, 7]] = 0
     keys[0, targets[0, 5]] = 0
     best, similarity = fast_cpu.nearest_screened(keys, targets, sources)
@@ -129,12 +116,12 @@ def test_the_worst_that_rounding_can_do():
     best = 0.125 * sign * (1 + half - sign * little)
     best[0] += 0.125 * 2 * half  # one step more, so that it is the better one
     rival = 0.125 * sign * (1 + half + sign * little)
-    others = -source + 0.01 * torch.randn(638, 17, generator=torch.Generator().manual_seed(7))
+    others = -source + 0.01 * random(638, 17, seed=7)
     targets = torch.stack([*others[:100], target(best), target(rival), *others[100:]])
     targets = torch.nn.functional.normalize(targets, dim=1)
     exact, rough = targets @ source, (targets.bfloat16() @ source.bfloat16()).float()
     assert exact.argmax() == 100 and rough.argmax() == 101
-    row, column, hard = fast_cpu._candidates(source[None, None], fast_cpu._rounded(targets[None]), torch.empty(640))
+    _, column, hard = fast_cpu._candidates(source[None, None], fast_cpu._rounded(targets[None]), torch.empty(640))
     assert column.tolist() == [100, 101] and not hard.any()
 
 
@@ -156,7 +143,7 @@ def test_the_bound_is_not_below_the_errors(scale):
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64])
 def test_other_dtypes(dtype):
-    keys, targets, sources = some(1, 1100, 40, 2, seed=6)
+    keys, targets, sources = problem(1, 1100, 40, 2, seed=6)
     check(keys.to(dtype), targets, sources)
     assert fast_cpu.nearest_screened(keys.to(dtype), targets, sources)[1].dtype == (
         torch.float64 if dtype == torch.float64 else torch.float32
@@ -165,7 +152,7 @@ def test_other_dtypes(dtype):
 
 def test_keys_that_are_no_numbers_are_refused(monkeypatch):
     monkeypatch.setitem(matching.MATCHERS, "cpu", fast_cpu.nearest_screened)
-    keys, targets, _ = some(1, 1100, 40, 2)
+    keys, targets, _ = problem(1, 1100, 40, 2)
     keys[0, 3, 0] = float("nan")
     with pytest.raises(ValueError, match="NaN"):
         matching.match(keys, targets)
@@ -173,7 +160,7 @@ def test_keys_that_are_no_numbers_are_refused(monkeypatch):
 
 def test_match_gives_the_same_merge_with_it(monkeypatch):
     monkeypatch.setitem(matching.MATCHERS, "cpu", fast_cpu.nearest_screened)
-    keys, targets, _ = some(2, 1800, 48, 3, seed=7)
+    keys, targets, _ = problem(2, 1800, 48, 3, seed=7)
     for n_merge in (None, 200):
         merge, plain = matching.match(keys, targets, n_merge), matching.match_plain(keys, targets, n_merge)
         assert torch.equal(merge.group, plain.group) and torch.equal(merge.keep, plain.keep)
@@ -181,7 +168,7 @@ def test_match_gives_the_same_merge_with_it(monkeypatch):
 
 def test_compiled_it_goes_the_usual_way(monkeypatch):
     monkeypatch.setitem(matching.MATCHERS, "cpu", fast_cpu.nearest_screened)
-    keys, targets, _ = some(1, 1100, 40, 2)
+    keys, targets, _ = problem(1, 1100, 40, 2)
     torch._dynamo.reset()
     merged = torch.compile(lambda k: matching.match(k, targets, 100)(k), fullgraph=True, backend="eager")(keys)
     torch.testing.assert_close(merged, matching.match(keys, targets, 100)(keys))
@@ -189,7 +176,7 @@ def test_compiled_it_goes_the_usual_way(monkeypatch):
 
 def test_near_equal_keys_take_no_more_memory_than_others():
     """A still background: most targets are near-equal. Their pairs must not be listed one by one."""
-    keys, targets, sources = some(1, 6000, 64, 6)
+    keys, targets, sources = problem(1, 6000, 64, 6)
     still = keys.clone()
     background = targets[0, :700]
     still[0, background] = keys[0, 0] + 0.001 * keys[0, background]
@@ -199,7 +186,7 @@ def test_near_equal_keys_take_no_more_memory_than_others():
 
 
 def test_hard_rows_of_every_item_are_found(looks):
-    keys, targets, sources = some(3, 1300, 32, 2, seed=8)
+    keys, targets, sources = problem(3, 1300, 32, 2, seed=8)
     keys[1, targets[1]] = keys[1, :1] + 0.01 * keys[1, targets[1]]  # all of the second item's targets are near-equal
     check(keys, targets, sources)
     assert sum(looks) >= sources.shape[1] / 2

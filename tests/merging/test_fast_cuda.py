@@ -1,12 +1,11 @@
 """The fused CUDA matcher, without CUDA: run by Triton's interpreter, and compiled for two GPUs."""
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
+from helpers import python, random
 
 from vtm_lesson.merging import matching, tiled
 from vtm_lesson.partition import sample, uniform
@@ -15,16 +14,12 @@ triton = pytest.importorskip("triton", reason="the fused kernels need Triton")
 HERE = Path(__file__).parent
 
 
-def run(*command, **environment):
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", **environment}
-    command = [sys.executable, *command]
-    return subprocess.run(command, cwd=HERE.parents[1], env=environment, capture_output=True, text=True)
-
-
 def test_results_in_the_interpreter():
     """All of interpreted_kernels.py, in a process of its own: the interpreter is chosen once per process."""
-    done = run("-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", str(HERE / "interpreted_kernels.py"),
-               TRITON_INTERPRET="1", PYTEST_ADDOPTS="")  # fmt: skip
+    done = python(
+        "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", HERE / "interpreted_kernels.py",
+        OMP_NUM_THREADS="1", TRITON_INTERPRET="1", PYTEST_ADDOPTS="",
+    )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
 
 
@@ -37,7 +32,7 @@ import vtm_lesson
 from vtm_lesson.merging import match
 print(match(torch.randn(1, 9, 4), torch.tensor([0, 5])))
 """
-    done = run("-c", code)
+    done = python("-c", code)
     assert done.returncode == 0, done.stderr
     assert "9 -> 2" in done.stdout
 
@@ -139,7 +134,7 @@ def test_no_graph_recompiles_for_new_values():
     torch._dynamo.reset()
     merge = torch.compile(lambda keys: matching.match(keys, uniform(40, 4), 10)(keys), fullgraph=True, backend=counter)
     for seed in range(3):
-        merge(torch.randn(1, 40, 4, generator=torch.Generator().manual_seed(seed)))
+        merge(random(1, 40, 4, seed=seed))
     assert counter.frame_count == 1
 
 

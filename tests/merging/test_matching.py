@@ -4,14 +4,12 @@ import math
 
 import pytest
 import torch
-from hypothesis import given, settings
+from helpers import random
+from hypothesis import given
 from hypothesis import strategies as st
 
 from vtm_lesson.merging import Merge, match, match_plain, nearest
 from vtm_lesson.partition import uniform
-
-settings.register_profile("course", deadline=None, max_examples=60, derandomize=True)
-settings.load_profile("course")
 
 # How far a 16-bit or 32-bit average may lie from the exact one: a few units in the last place.
 ROUNDING = {torch.float64: 1e-12, torch.float32: 1e-5, torch.bfloat16: 2e-2, torch.float16: 2e-3}
@@ -48,10 +46,6 @@ def averages(x, group, n_out, weight=None):
         total[g] += weight[j] * x[j]
         count[g] += weight[j]
     return total / count[:, None]
-
-
-def random(*shape, seed=0, dtype=torch.float32):
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed)).to(dtype)
 
 
 @st.composite
@@ -232,7 +226,7 @@ def test_zero_keys_neither_become_nan_nor_attract_everything(n_targets):
     living = torch.arange(n_targets // 2, n)
     into = merge.keep[0][merge.group[0, living]]
     assert not torch.isin(into, zero_targets).any(), "a living source went to a padded target"
-    best, similarity = nearest(keys, targets)
+    _, similarity = nearest(keys, targets)
     assert similarity.isfinite().all() and (similarity[0, : n_targets // 8] == 0).all()
 
 

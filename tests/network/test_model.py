@@ -8,7 +8,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from vtm_lesson import partition as P
-from vtm_lesson.merging import Merge
+from vtm_lesson.merging import Merge, match
 from vtm_lesson.merging.strategies import STRATEGIES, Context, pick, resolve
 from vtm_lesson.network import model as M
 from vtm_lesson.network.tokens import Chunks, Tokens
@@ -260,7 +260,7 @@ def test_size_weighted_means_of_size_weighted_means_are_the_mean():
     state = Tokens.start(x)
     for seed in range(2):
         keys = torch.randn(2, state.x.shape[1], 8, generator=torch.Generator().manual_seed(seed))
-        state = state.merged(M.match(keys, P.uniform(keys.shape[1], 4)), "size")
+        state = state.merged(match(keys, P.uniform(keys.shape[1], 4)), "size")
     net = network(pooling="size")
     torch.testing.assert_close(net.pool(state.x, state), x.flatten(1, 3).mean(1))
     assert not torch.allclose(network().pool(state.x, state), x.flatten(1, 3).mean(1), atol=1e-3)

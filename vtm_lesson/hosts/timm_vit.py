@@ -394,7 +394,8 @@ class _Shared:
     def spread_out(self, block: nn.Module, args: tuple[Any, ...], output: Tensor) -> Tensor:
         """After the last block of a model that averages patch tokens: one token again for each original one."""
         done: Merge = self.model.merges
-        return output if done.is_identity or done.dropped is not None else done.unmerge(output)
+        drops = done.dropped is not None and bool(done.dropped.any())
+        return output if done.is_identity or drops else done.unmerge(output)
 
 
 class _Block:

@@ -26,7 +26,7 @@ from .tiled import nearest_tiled, normalised, others, positions, refuse_non_fini
 
 Matcher = Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
 
-# How the nearest target is found, by device type; filled on first use (`matcher_for`). All give the same result.
+# How the nearest target is found, by device type; filled on first use (`_look_for_matcher`). All give the same result.
 MATCHERS: dict[str, Matcher] = {}
 
 
@@ -175,19 +175,19 @@ def nearest(keys: Tensor, targets: Tensor, sources: Tensor | None = None) -> tup
 
 def _nearest(keys: Tensor, targets: Tensor, sources: Tensor) -> tuple[Tensor, Tensor]:
     kind = keys.device.type
-    find = MATCHERS[kind] if kind in MATCHERS else matcher_for(kind)
-    return find(keys, targets, sources)
+    _look_for_matcher(kind)
+    return MATCHERS[kind](keys, targets, sources)
 
 
-@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
-def matcher_for(kind: str) -> Matcher:
-    """The fastest matcher for devices of this type ("cpu", "cuda", ...), which is looked for once.
+@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]  # the compiler need not look inside
+def _look_for_matcher(kind: str) -> bool:
+    """Put the fastest matcher for devices of this type ("cpu", "cuda", ...) into MATCHERS, once.
 
     Not while `vtm_lesson` is imported: asking a machine what it can do takes time, and wakes its GPU.
     """
     if kind not in MATCHERS:
         MATCHERS[kind] = _fastest(kind)
-    return MATCHERS[kind]
+    return True
 
 
 def _fastest(kind: str) -> Matcher:

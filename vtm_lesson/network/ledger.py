@@ -103,7 +103,8 @@ class Ledger:
             rows.append((i, b.chunks, b.tokens_in, b.targets, b.merged, b.tokens_out, width, b.total / 1e9))
         names = ("block", "chunks", "tokens in", "targets", "merged", "tokens out", "width", "GFLOPs")
         table = tabulate(rows, names, intfmt=",", floatfmt=",.2f", stralign="right")
-        return f"{table}\nin all {self.flops / 1e9:,.2f} GFLOPs"
+        most = "at most " if self.at_most else ""
+        return f"{table}\nin all {most}{self.flops / 1e9:,.2f} GFLOPs"
 
 
 def plan(

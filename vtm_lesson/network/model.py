@@ -66,8 +66,8 @@ class VideoClassifier(nn.Module):
         multiple of the one before. A last chunk may be shorter.
     classes : int
         Outputs of the head (1 for a regression).
-    partition, reducer
-        What merges: a partition by name or your own function, or a reducer by name or your own; see `BlockConfig`.
+    partition : str, callable or None
+        Who chooses the targets, by name or your own function; see `BlockConfig`.
     gamma, r : float or sequence of float
         One number, or one for each block; gamma=1 switches merging off in a block.
     widths : sequence of int, optional
@@ -76,6 +76,8 @@ class VideoClassifier(nn.Module):
         The mean, or a mean weighted by token size (which undoes merging: it is the mean over patches) or motion.
     position : {"none", "sincos"}
         Whether positions are added to the tokens.
+    reducer : str or callable, optional
+        In place of a partition: a reducer by name (`vtm.reducers()`), or your own, from a Context to a Merge.
     **block_options
         The other fields of `BlockConfig`, for every block. Among them:
         temperature: sampled targets are drawn with p = softmax(temperature * score). Default None: 6 for learned

@@ -1,0 +1,194 @@
+"""What holds for every reducer of the registry, whatever it does; then what each of those that do not match does."""
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vtm_lesson.merging import Merge, match
+from vtm_lesson.merging.partition import uniform
+from vtm_lesson.merging.registry import REDUCERS, choose, reducer, reducers
+from vtm_lesson.merging.strategies import Context, is_ragged, reduce
+
+
+def context(batch=2, frames=3, height=4, width=5, gamma=4.0, r=1.0, seed=0, keys=None):
+    """Everything that any reducer may ask for."""
+    generator = torch.Generator().manual_seed(seed)
+    n = frames * height * width
+    if keys is None:
+        keys = torch.randn(batch, n, 6, generator=generator)
+    score = torch.rand(batch, n, generator=generator)
+    position = torch.arange(n).expand(batch, n)
+    c = Context(keys, gamma, frames, height, width, position, torch.ones(batch, n), score, score, score)
+    c.generator, c.r = torch.Generator().manual_seed(seed), r
+    return c
+
+
+def check_is_a_merge_of(merge: Merge, c: Context):
+    """Groups are a partition of the tokens, in order of time; every group has its survivor, which is not dropped."""
+    batch, n = c.keys.shape[:2]
+    counts = torch.full((batch,), merge.n_out) if merge.count is None else merge.count
+    for item in range(batch):
+        group, keep = merge.group[item], merge.keep[item, : counts[item]]
+        assert group.shape == (n,) and sorted(set(group.tolist())) == list(range(counts[item]))
+        assert keep.tolist() == sorted(set(keep.tolist()))
+        assert group[keep].tolist() == list(range(counts[item]))
+        assert merge.dropped is None or not merge.dropped[item][keep].any()
+    size = merge.size()
+    lost = 0 if merge.dropped is None else merge.dropped.sum(1)
+    assert torch.equal(size.sum(1), torch.full((batch,), float(n)) - lost)
+    assert int(counts.max()) == merge.n_out and (size > 0).sum(1).tolist() == counts.tolist()
+
+
+@pytest.mark.parametrize("name", reducers())
+@given(
+    shape=st.tuples(st.integers(1, 3), st.integers(1, 3), st.integers(1, 5), st.integers(1, 5)),
+    gamma=st.floats(1, 12),
+    r=st.floats(0, 1),
+    seed=st.integers(0, 5),
+)
+def test_every_reducer_gives_a_merge_and_keeps_to_its_budget(name, shape, gamma, r, seed):
+    c = context(*shape, gamma=gamma, r=r, seed=seed)
+    merge = reduce(REDUCERS[name](), c)
+    check_is_a_merge_of(merge, c)
+    if is_ragged(REDUCERS[name]()):
+        assert c.n_targets <= int(merge.size().gt(0).sum(1).min())
+    else:
+        assert merge.n_out == c.n_keep
+
+
+@pytest.mark.parametrize("name", reducers())
+def test_a_seed_decides_everything(name):
+    one, two, other = (reduce(reducer(name), context(seed=s, keys=torch.ones(2, 60, 6).cumsum(1))) for s in (0, 0, 1))
+    assert torch.equal(one.group, two.group) and torch.equal(one.keep, two.keep)
+    drawn = name in ("random", "motion", "learnable", "oracle", "drop")
+    assert torch.equal(one.group, other.group) is not drawn
+
+
+@pytest.mark.parametrize("name", [name for name in reducers() if name not in ("random", "drop", "oracle")])
+def test_videos_of_a_batch_know_nothing_of_each_other(name):
+    c = context(batch=3)
+    c.top, c.training = True, False  # without chance (random, drop and oracle always draw, in the batch's order)
+    whole = reduce(reducer(name), c)
+    for item in range(3):
+        alone = context(batch=3)
+        parts = {f: getattr(alone, f)[item : item + 1] for f in ("keys", "position", "size", "motion", "saliency")}
+        for field, value in parts.items():
+            setattr(alone, field, value)
+        alone.top = True
+        single = reduce(reducer(name), alone)
+        assert torch.equal(single.group[0], whole.group[item])
+
+
+@pytest.mark.parametrize("name", reducers())
+@pytest.mark.parametrize("keys", [torch.zeros(2, 60, 6), torch.ones(2, 60, 6)], ids=["zeros", "all alike"])
+def test_keys_that_say_nothing(name, keys):
+    c = context(keys=keys)
+    check_is_a_merge_of(reduce(reducer(name), c), c)
+
+
+@pytest.mark.parametrize("name", reducers())
+def test_averages_are_those_of_the_tokens_that_count(name):
+    c = context(seed=3)
+    merge = reduce(reducer(name), c)
+    x = torch.randn(2, 60, 3, generator=torch.Generator().manual_seed(9))
+    weight = torch.rand(2, 60, generator=torch.Generator().manual_seed(8))
+    counted = torch.ones(2, 60) if merge.dropped is None else (~merge.dropped).float()
+    for given_weight in (None, weight):
+        w = counted if given_weight is None else counted * given_weight
+        y = merge(x, given_weight)
+        for item, m in ((0, 0), (1, merge.n_out // 2)):
+            mine = merge.group[item] == m
+            if not bool(mine.any()):  # padding of an item with fewer tokens
+                assert (y[item, m] == 0).all()
+                continue
+            expected = (x[item] * w[item, :, None])[mine].sum(0) / w[item][mine].sum()
+            torch.testing.assert_close(y[item, m], expected)
+    assert merge.unmerge(merge(x)).shape == x.shape
+
+
+# ------------------------------------------------------------------------------------------------- each by itself
+
+
+def test_bipartite_is_partition_and_match():
+    c = context(r=0.5)
+    merge = reduce(choose("uniform"), c)
+    expected = match(c.keys, uniform(60, 4), 22)
+    assert torch.equal(merge.group, expected.group) and torch.equal(c.targets, uniform(60, 4).expand(2, -1))
+
+
+def test_drop_keeps_by_score_and_counts_nothing_else():
+    c = context(batch=1, gamma=6)
+    c.motion = torch.zeros(1, 60)
+    c.motion[0, 10:20] = 100.0
+    merge = reduce(reducer("drop", signal="motion"), c)
+    assert merge.keep[0].tolist() == list(range(10, 20)) and merge.size().tolist() == [[1.0] * 10]
+    assert merge.group[0, :10].tolist() == [0] * 10 and merge.group[0, 20:].tolist() == [9] * 40
+    x = torch.randn(1, 60, 4)
+    assert torch.equal(merge(x), x[:, 10:20])
+    assert torch.equal(merge(x, torch.rand(1, 60)), x[:, 10:20])
+    share = merge.share()
+    assert share.sum() == 10 and torch.equal(share > 0, ~merge.dropped)
+
+
+def test_drop_by_a_score_that_is_not_there():
+    c = context()
+    c.saliency = None
+    with pytest.raises(ValueError, match="dropping by saliency needs it"):
+        reduce(reducer("drop", signal="saliency"), c)
+
+
+def test_threshold_merges_what_is_similar_and_nothing_else():
+    keys = torch.eye(12).expand(2, -1, -1).clone()
+    keys[0, 1:4] = keys[0, 0]  # three copies of target 0 in the first video, none in the second
+    c = Context(keys, 4, 1, 3, 4, torch.arange(12).expand(2, 12), torch.ones(2, 12))
+    merge = reduce(reducer("threshold", above=0.5), c)
+    assert merge.count.tolist() == [9, 12] and merge.n_out == 12
+    assert merge.group[0, :4].tolist() == [0] * 4 and merge.size()[0].tolist() == [4.0] + [1.0] * 8 + [0.0] * 3
+    assert merge.present.tolist() == [[True] * 9 + [False] * 3, [True] * 12]
+    assert repr(merge) == "Merge(12 -> 9 to 12 tokens, batch 2)"
+    assert reduce(reducer("threshold", above=-1), c).n_out == 3
+    assert reduce(reducer("threshold", above=1), c).is_identity
+    with pytest.raises(ValueError, match="it is a cosine"):
+        reducer("threshold", above=2)
+
+
+def test_composing_merges_that_drop_and_differ():
+    first = Merge(torch.tensor([[0, 0, 1, 1], [0, 1, 2, 2]]), torch.tensor([[0, 2, 2], [0, 1, 2]]), None,
+                  torch.tensor([2, 3]))  # fmt: skip
+    second = Merge(torch.tensor([[0, 0, 0], [0, 0, 1]]), torch.tensor([[0, 0], [0, 2]]),
+                   torch.tensor([[False, True, True], [False, True, False]]), torch.tensor([1, 2]))  # fmt: skip
+    both = first.then(second)
+    assert both.group.tolist() == [[0, 0, 0, 0], [0, 0, 1, 1]] and both.count.tolist() == [1, 2]
+    assert both.dropped.tolist() == [[False, False, True, True], [False, True, False, False]]
+    assert both.size().tolist() == [[2.0, 0.0], [1.0, 2.0]]
+    assert first.then(Merge.identity(2, 3)).count.tolist() == [2, 3]
+
+
+# --------------------------------------------------------------------------------------------------------- the plug
+
+
+def test_registry_knows_names_settings_and_functions():
+    assert set(reducers()) >= {"uniform", "random", "centre", "boundary", "motion", "learnable", "drop", "threshold"}
+    mine = lambda c: Merge.identity(*c.keys.shape[:2])  # noqa: E731
+    assert choose("uniform", mine) is mine and choose(None) is None
+    for call, words in (
+        (lambda: reducer("luck"), "names are uniform"),
+        (lambda: reducer("drop", above=1), "does not take these settings"),
+        (lambda: choose("uniform", 3), "give a name, or a function"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            call()
+
+
+@pytest.mark.parametrize(
+    "wrong, words",
+    [
+        (lambda c: torch.arange(15), "takes a Context and returns a Merge"),
+        (lambda c: Merge.identity(2, 7), "needs one for 60 tokens, batch 2"),
+        (lambda c: Merge.identity(2, 60), "the budget is 15 tokens left of 60"),
+    ],
+)
+def test_a_reducer_that_breaks_the_rules_is_told(wrong, words):
+    with pytest.raises(ValueError, match=words):
+        reduce(wrong, context())
