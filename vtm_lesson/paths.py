@@ -8,10 +8,30 @@ PACKAGE = Path(__file__).resolve().parent
 
 
 def data_path(name: str = "") -> Path:
-    """A file or folder of the course's data/, found from any working folder: `data_path("films/square.mp4")`.
+    """Find a file or folder of the course's data/, from any working folder.
 
-    In a checkout data/ stands at its top; an installed wheel carries it inside the package. Raises FileNotFoundError
-    where there is no such file.
+    In a checkout data/ stands at its top; an installed wheel carries it inside the package.
+
+    Parameters
+    ----------
+    name : str, optional
+        The place inside data/, with forward slashes. Default: data/ itself.
+
+    Returns
+    -------
+    Path
+        Absolute.
+
+    Raises
+    ------
+    FileNotFoundError
+        Where there is no such file.
+
+    Examples
+    --------
+    >>> import vtm_lesson as vtm
+    >>> vtm.data_path("films/square.mp4").name
+    'square.mp4'
     """
     return _found("data", name)
 

@@ -16,7 +16,7 @@ from vtm_lesson.merging import fast_cuda, matching, tiled
 
 # The interpreter multiplies with numpy, which warns where a key is no number. A GPU says nothing, and the tests with
 # this mark are about such keys.
-numpy_warns = pytest.mark.filterwarnings("ignore:invalid value encountered in matmul:RuntimeWarning")
+numpy_warns = pytest.mark.filterwarnings("ignore:invalid value encountered in (matmul|multiply):RuntimeWarning")
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])

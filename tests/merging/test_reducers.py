@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from vtm_lesson.merging import Merge, match
 from vtm_lesson.merging.partition import uniform
-from vtm_lesson.merging.registry import REDUCERS, choose, reducer, reducers
+from vtm_lesson.merging.registry import choose, reducer, reducers
 from vtm_lesson.merging.strategies import Context, is_ragged, reduce
 
 
@@ -49,9 +49,9 @@ def check_is_a_merge_of(merge: Merge, c: Context):
 )
 def test_every_reducer_gives_a_merge_and_keeps_to_its_budget(name, shape, gamma, r, seed):
     c = context(*shape, gamma=gamma, r=r, seed=seed)
-    merge = reduce(REDUCERS[name](), c)
+    merge = reduce(reducer(name), c)
     check_is_a_merge_of(merge, c)
-    if is_ragged(REDUCERS[name]()):
+    if is_ragged(reducer(name)):
         assert c.n_targets <= int(merge.size().gt(0).sum(1).min())
     else:
         assert merge.n_out == c.n_keep

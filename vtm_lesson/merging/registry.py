@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 from .reducers.bipartite import Bipartite
-from .reducers.drop import Drop
-from .reducers.threshold import Threshold
 from .strategies import STRATEGIES, Reducer, resolve
 
-# Name -> what makes the reducer, from its settings.
-REDUCERS: dict[str, Callable[..., Reducer]] = {
-    **{name: partial(Bipartite, strategy) for name, strategy in STRATEGIES.items()},
-    "drop": Drop,
-    "threshold": Threshold,
+# Name -> file in reducers/ and class in it, loaded when first used. The strategies' names are bipartite reducers.
+REDUCERS = {
+    "drop": "drop.Drop",
+    "threshold": "threshold.Threshold",
 }
 
 
@@ -35,7 +32,7 @@ def reducers() -> list[str]:
     >>> "drop" in vtm.reducers() and "threshold" in vtm.reducers()
     True
     """
-    return list(REDUCERS)
+    return [*STRATEGIES, *REDUCERS]
 
 
 def reducer(name: str, **settings: Any) -> Reducer:
@@ -64,10 +61,16 @@ def reducer(name: str, **settings: Any) -> Reducer:
     >>> vtm.reducer("drop", signal="motion")
     Drop(signal='motion', temperature=1.0)
     """
-    if name not in REDUCERS:
-        raise ValueError(f"reducer is {name!r}; names are {', '.join(REDUCERS)}, or give a function of a Context.")
+    if name not in reducers():
+        raise ValueError(f"reducer is {name!r}; names are {', '.join(reducers())}, or give a function of a Context.")
+    make: Callable[..., Reducer] = Bipartite
+    if name in STRATEGIES:
+        settings = {"partition": STRATEGIES[name], **settings}
+    else:
+        file, _, kind = REDUCERS[name].partition(".")
+        make = getattr(importlib.import_module(f"{__package__}.reducers.{file}"), kind)
     try:
-        return REDUCERS[name](**settings)
+        return make(**settings)
     except TypeError as error:
         raise ValueError(f"the reducer {name!r} does not take these settings: {error}.") from error
 

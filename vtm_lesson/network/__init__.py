@@ -5,6 +5,7 @@
     attention.py   attention in chunks: fused, with stored scores, or averaged before it meets the values
     block.py       BlockConfig, VTMBlock
     model.py       VideoClassifier, count
+    denormals.py   numbers too small to matter, taken as 0 for a while
     streaming.py   by_chunks: the same result with less memory
 
 What belongs here: the course's own network. Merging inside other people's is in `hosts`.

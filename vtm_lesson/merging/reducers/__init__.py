@@ -1,8 +1,6 @@
 """Reducers, one a file: each is a small frozen dataclass that takes a `Context` and returns a `Merge`.
 
-    bipartite.py   choose targets, match, merge: ToMe and the four of VTM
-    drop.py        keep the tokens of highest score, drop the others
-    threshold.py   merge whatever is similar enough: a different number in each item
+    bipartite.py   choose targets, match, merge: ToMe and the four of VTM; the others by their names
 
 What a reducer may say about itself, beside its call:
 
