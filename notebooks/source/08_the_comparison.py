@@ -14,7 +14,8 @@ import statistics
 from scipy.stats import t as student
 
 from vtm_lesson import checks, data_path, films, plots
-from vtm_lesson.study import report, variants
+from vtm_lesson.study import report as reports
+from vtm_lesson.study import variants
 from vtm_lesson.study.statistics import interval, verdicts
 
 # %% [markdown]
@@ -54,7 +55,7 @@ from vtm_lesson.study.statistics import interval, verdicts
 # The study is stored. This is the command that made it, and what it says of itself:
 
 # %%
-report = report.load()
+report = reports.load()
 study = report["study"]
 print(report["command"])
 print({name: study[name] for name in ("train", "valid", "test", "frames", "size", "seeds", "gamma", "epochs", "chunks")})
@@ -214,7 +215,7 @@ for other in ("uniform", "centre", "motion", "none", "oracle"):
 auxiliary = [row for row in report["rows"] if row["strategy"] == "auxiliary"]
 gap = {row["strategy"]: row["accuracy"] for row in retention}
 for row in auxiliary:
-    print("\nfrom a network with", report.PLACE_WORDS[row["place"]])
+    print("\nfrom a network with", reports.PLACE_WORDS[row["place"]])
     by_way([row])
     for way in films.WAYS:
         low, high = (gap[name][way]["interval"][0] for name in ("random", "oracle"))
@@ -309,9 +310,10 @@ print(*verdicts(late), sep="\n")
 
 # %%
 curves = {}
-for name, key in (("none", "c/none"), ("uniform", "c/after_attention/uniform/gamma6/r1"),
-                  ("learnable", "c/after_attention/learnable/gamma6/r1")):  # fmt: skip
-    losses = [report["results"][f"{key}/seed{seed}"]["losses"] for seed in range(study["seeds"])]
+for name, place in (("none", ""), ("uniform", "after_attention"), ("learnable", "after_attention")):
+    losses = [
+        run["losses"] for run in report["results"] if (run["evidence"], run["strategy"], run["place"]) == ("c", name, place)
+    ]
     curves[name] = [statistics.mean(run[epoch][1] for run in losses) for epoch in range(study["epochs"])]
 plots.show(plots.curves(list(range(1, study["epochs"] + 1)), curves, xlabel="epoch", ylabel="loss on validation films",
                         title="The paper's order, means of five seeds"))  # fmt: skip
@@ -373,9 +375,10 @@ for place, words in (("before_attention", "merging before the first attention"),
 # Accuracy is half of the story. Tokens, operations, time and memory of one forward pass, against no merging with fused attention:
 
 # %% tags=["nbval-ignore-output"]
-for name, cost in report["costs"].items():
+for cost in (run for run in report["results"] if run["evidence"] == "cost"):
     print(
-        f"{name:32s} 1/{cost['flops_ratio']:.1f} of the FLOPs, {cost['speed_ratio']['median']:.1f}x as fast, "
+        f"{cost['place']:17s}{cost['strategy']:10s}"
+        f" 1/{cost['flops_ratio']:.1f} of the FLOPs, {cost['speed_ratio']['median']:.1f}x as fast, "
         f"1/{cost['memory_ratio']:.1f} of the memory, tokens {' > '.join(map(str, cost['tokens']))}"
     )
 
@@ -406,10 +409,16 @@ def show_variants(names: list[str], place: str = "after_attention") -> None:
         print(f"{name:30s}{row['tokens']:8d}{100 * mean:8.1f} ± {100 * (high - mean):3.1f}   {told:20s}   1/{1 / row['flops']:.1f}")
 
 
+def accuracies(name: str, place: str) -> list[float]:
+    """One a seed, in the order of the seeds."""
+    found = {run["seed"]: run["accuracy"] for run in tables["results"] if (run["name"], run["place"]) == (name, place)}
+    return [found[seed] for seed in range(5)]
+
+
 def differ(one: str, other: str, place: str = "after_attention") -> None:
     """One variant minus another, seed by seed."""
-    runs = [[tables["results"][f"v/{place}/{name}/seed{seed}"]["accuracy"] for seed in range(5)] for name in (one, other)]
-    gap, low, high = interval([100 * (a - b) for a, b in zip(*runs, strict=True)])
+    pairs = zip(accuracies(one, place), accuracies(other, place), strict=True)
+    gap, low, high = interval([100 * (a - b) for a, b in pairs])
     print(f"{one} minus {other}: {gap:+.1f} ({low:+.1f} to {high:+.1f})")
 
 
@@ -499,7 +508,7 @@ for row in training["rows"]:
 
 # %%
 for place in ("after_attention", "before_attention"):
-    print(report.PLACE_WORDS[place])
+    print(reports.PLACE_WORDS[place])
     show_variants(["random, auxiliary path", "gamma 6, R = |S|"], place)
     differ("gamma 6, R = |S|", "random, auxiliary path", place)
 

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import math
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -10,15 +11,14 @@ import torch
 from torch import nn
 
 from vtm_lesson import films
-from vtm_lesson.datasets import toy
-from vtm_lesson.datasets import toy_films
+from vtm_lesson.datasets import toy, toy_films
 from vtm_lesson.merging import match_plain
-from vtm_lesson.merging.strategies import Context
+from vtm_lesson.merging.strategies import Context, Motion
 from vtm_lesson.network.model import VideoClassifier
 from vtm_lesson.partition import uniform
 from vtm_lesson.study import report
-from vtm_lesson.study.experiment import Comparison, Study, forward
-from vtm_lesson.study.probe import Motion, from_block, learn_saliency, linear_probe, retain
+from vtm_lesson.study.experiment import TRIALS, Comparison, Job, Study, forward
+from vtm_lesson.study.probe import from_block, learn_saliency, linear_probe, retain
 from vtm_lesson.study.report import figure, main, table
 from vtm_lesson.study.statistics import difference, interval, summary, verdicts
 from vtm_lesson.training import Items
@@ -201,7 +201,7 @@ def finished(cache, tmp_path_factory):
 
 
 def test_every_strategy_is_there_at_one_budget(finished):
-    rows = summary(finished.results)
+    rows = summary(finished.records("a", "b", "c"))
     for kind, place in (("a", ""), ("c", "before_attention"), ("c", "after_attention"), ("b", "after_attention")):
         mine = [r for r in rows if r["evidence"] == kind and r["place"] == place and r["strategy"] != "none"]
         assert {"random", "uniform", "centre", "boundary", "motion", "learnable", "oracle"} <= {
@@ -216,33 +216,76 @@ def test_every_strategy_is_there_at_one_budget(finished):
 
 def test_an_interrupted_study_ends_the_same(finished, cache, tmp_path, monkeypatch):
     calls = []
-    keep = Comparison._keep
+    keep = Comparison.keep
 
-    def stops(self, key, record):
-        keep(self, key, record)
-        calls.append(key)
+    def stops(self, job, values):
+        keep(self, job, values)
+        calls.append(job)
         if len(calls) == 19:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(Comparison, "_keep", stops)
+    monkeypatch.setattr(Comparison, "keep", stops)
     with pytest.raises(KeyboardInterrupt):
         study_in(tmp_path, cache).run(progress=False)
-    with open(tmp_path / "results.jsonl", "a") as file:
-        file.write('{"key": "a/none/gam')  # the line that was being written
+    with (tmp_path / "results.jsonl").open("a") as file:
+        file.write('{"evidence": "a", "strat')  # the line that was being written
     again = study_in(tmp_path, cache)  # goes on behind the cut-off line, and is stopped again
-    again._keep("a/none/gamma6/r1/seed0", again.results["a/none/gamma6/r1/seed0"])
-    monkeypatch.setattr(Comparison, "_keep", keep)
+    first = Job("a", "none", gamma=6, seed=0)
+    again.keep(first, again.results[first])
+    monkeypatch.setattr(Comparison, "keep", keep)
     results = study_in(tmp_path, cache).run(progress=False)
     timed = ("seconds", "speed_ratio")
     for one in (wanted := dict(finished.results)), results:
-        for key, record in one.items():
-            one[key] = {name: value for name, value in record.items() if name not in timed}
+        for job, values in one.items():
+            one[job] = {name: value for name, value in values.items() if name not in timed}
     assert results == wanted
+
+
+def test_no_two_jobs_of_a_study_are_the_same(finished):
+    jobs = list(finished.jobs())
+    assert len(set(jobs)) == len(jobs) == len(finished.results)
+    records = [json.loads(json.dumps(job.record({"accuracy": 0.5}))) for job in jobs]
+    assert [Job.split(record) for record in records] == [(job, {"accuracy": 0.5}) for job in jobs]
+
+
+def test_a_line_that_cannot_be_read_costs_no_other_line(finished, cache, tmp_path):
+    """Only what stood in the bad line is done again, wherever it stands; all other lines stay on disk as they are."""
+    lines = (finished.folder / "results.jsonl").read_text().splitlines()
+    path = tmp_path / "results.jsonl"
+    path.write_text("\n".join([*lines[:6], lines[6][:30], *lines[7:9], lines[9][:1], *lines[10:]]))  # no newline
+    again = study_in(tmp_path, cache)
+    kept = [line for number, line in enumerate(lines) if number not in (6, 9)]
+    assert path.read_text().splitlines() == kept and len(again.results) == len(kept) - 1
+    again.keep(Job("a", "luck"), {"accuracy": 1.0})
+    assert study_in(tmp_path, cache).results == again.results
+
+
+def test_a_last_line_without_its_end_is_kept_and_the_next_begins_anew(finished, cache, tmp_path):
+    path = tmp_path / "results.jsonl"
+    path.write_text((finished.folder / "results.jsonl").read_text().rstrip())
+    again = study_in(tmp_path, cache)
+    assert set(again.results) == set(finished.results)
+    again.keep(Job("a", "luck"), {"accuracy": 1.0})
+    assert study_in(tmp_path, cache).results == again.results
 
 
 def test_a_folder_of_another_study_is_refused(finished, cache):
     with pytest.raises(ValueError, match="another epochs"):
         study_in(finished.folder, cache, Study(**{**TINY.__dict__, "epochs": 2}))
+
+
+def test_files_that_no_study_of_this_form_wrote_are_refused_and_left_alone(finished, cache, tmp_path):
+    path = tmp_path / "results.jsonl"
+    header = (finished.folder / "results.jsonl").read_text().splitlines()[0]
+    older = f'{header}\n{{"key": "a/none/gamma6/r1/seed0", "accuracy": 0.4}}\n{{"key": "a/no'
+    wrong = {"": "does not begin with the settings", header[:40]: "does not begin with the settings",
+             older: 'results have a "key" in place of fields'}  # fmt: skip
+    for text, words in wrong.items():
+        path.write_text(text)
+        with pytest.raises(ValueError, match=words) as error:
+            study_in(tmp_path, cache)
+        assert str(path) in str(error.value) and "give another --folder or delete that file" in str(error.value)
+        assert path.read_text() == text
 
 
 class Hidden:
@@ -263,18 +306,18 @@ def test_no_choice_looks_at_test_films(finished, tmp_path, monkeypatch):
     monkeypatch.setattr(finished, "folder", tmp_path)
     monkeypatch.setattr(finished, "saliencies", {})
     monkeypatch.setattr(finished, "test", Hidden())
-    monkeypatch.setattr(finished, "_scored", lambda model, items, seed: {} if items is finished.test else pytest.fail())
-    tuned = [work() for key, work in finished.jobs() if key.startswith("tune/")]
+    monkeypatch.setattr(finished, "scored", lambda model, items, seed: {} if items is finished.test else pytest.fail())
+    tuned = [finished.do(job) for job in finished.jobs() if job.evidence == "tune"]
     assert len(tuned) == 5 * 6 and all(0 <= trial["accuracy"] <= 1 for trial in tuned)
-    assert "losses" in finished._trained("learnable", "after_attention", 6, 1.0, 0)
+    assert "losses" in finished.do(Job("c", "learnable", "after_attention", 6))
 
 
 def test_the_best_trial_is_chosen(finished, monkeypatch):
-    trials = {f"tune/motion/{k}": {"accuracy": [0, 0, 3, 1, 0, 0][k]} for k in range(6)}
+    trials = {job: {"accuracy": [0, 0, 3, 1, 0, 0][job.trial]} for job in finished.trials("motion")}
     monkeypatch.setattr(finished, "results", trials)
     monkeypatch.setattr(finished, "study", Study(**{**TINY.__dict__, "tune": True}))
-    assert finished.chosen("motion") == report.TRIALS["motion"][2]
-    assert len({len(trials) for trials in report.TRIALS.values()}) == 1
+    assert finished.chosen("motion") == TRIALS["motion"][2]
+    assert len({len(trials) for trials in TRIALS.values()}) == 1
 
 
 # ------------------------------------------------------------------------------------------------ the report
@@ -295,8 +338,8 @@ def row(name, values):
 
 
 def test_seeds_are_paired_whatever_their_order(finished):
-    backwards = dict(reversed(finished.results.items()))
-    for one, other in zip(summary(finished.results), summary(backwards), strict=True):
+    records = finished.records("a", "b", "c")
+    for one, other in zip(summary(records), summary(reversed(records)), strict=True):
         assert one["accuracy"] == other["accuracy"]
 
 
@@ -336,13 +379,24 @@ def test_figure_says_its_numbers(finished):
     assert "FLOP" in table(made) and "(b) plug-in" in table(made)
 
 
-def test_wrong_wishes_are_explained(capsys):
+def test_columns_of_a_table_end_below_their_heads(finished):
+    title, head, rule, *rows = table(report.make_report(finished, "command")).splitlines()[:8]
+    assert title.startswith("(a)") and head.startswith("strategy") and set(rule) == {"-", " "}
+    for name in ("gamma", "tokens", "all", *films.WAYS):
+        end = head.index(name) + len(name)
+        assert all(line[end - 1] != " " and line[end : end + 2] == "  " for line in (head, *rows)), name
+
+
+def test_wrong_wishes_are_explained(tmp_path, capsys):
     with pytest.raises(ValueError, match="strategies"):
         Study(strategies=("motion", "luck"))
     with pytest.raises(ValueError, match="evidence"):
         Study(evidence="d")
+    older = tmp_path / "older.json"
+    older.write_text('{"results": {"a/none/gamma6/r1/seed0": {"accuracy": 0.4}}}')
     wishes = {"--strategies luck": "strategies", "--places top": "places", "--gamma 1": "gamma is", "--r 2": "r is",
-              "--train 5": "24 or more", "--report none.json": "none.json is not there"}  # fmt: skip
+              "--train 5": "24 or more", "--report none.json": "none.json is not there",
+              f"--report {older}": "of an older form"}  # fmt: skip
     for wish, words in wishes.items():
         assert main(wish.split()) == 2
         assert words in capsys.readouterr().err
@@ -372,7 +426,8 @@ def test_stored_study_has_five_seeds_of_what_the_lessons_conclude_from(stored):
     for evidence, place in (("a", ""), *((kind, place) for kind in "bc" for place in places)):
         for name in ("random", "uniform", "centre", "boundary", "motion", "learnable", "oracle"):
             assert found(stored, evidence, name, place)["seeds"] >= 5
-    assert len({len(trials) for trials in stored["trials"].values()}) == 1
+    trials = Counter(record["strategy"] for record in stored["results"] if record["evidence"] == "tune")
+    assert trials == {name: len(TRIALS[name]) for name in stored["study"]["strategies"]}
 
 
 def test_stored_recall_is_what_the_lessons_say(stored):

@@ -1,20 +1,25 @@
-"""A study: strategies x seeds on toy films, three kinds of evidence, resumable. `vtm_lesson.compare` reports it.
+"""A study: strategies x seeds on toy films, three kinds of evidence, resumable. `study.report` reports it.
 
-(a) retention  frozen tokens are merged twice and averaged; a linear reader tells the label (`vtm_lesson.probe`)
+(a) retention  frozen tokens are merged twice and averaged; a linear reader tells the label (`study.probe`)
 (b) plug-in    a network trained without merging; merging is switched on at inference only, accuracy against gamma
 (c) trained    networks trained with merging, as in the paper
 
 Films come in three sets that share none: training films for networks and saliency, validation films for every choice
 of a setting and for the best epoch, test films for the results. Every strategy has the same number of trials.
 Controls: none (no merging), random targets, and oracle targets, which see the actor.
+
+A result is what was measured for one `Job`. On disk and in reports it is a record, the job's fields beside the values:
+
+    {"evidence": "a", "strategy": "motion", "place": "", "gamma": 6, "r": 1.0, "seed": 0, "accuracy": 0.35, ...}
 """
 
 from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass, fields, replace
 from functools import partial
 from itertools import product
 from pathlib import Path
@@ -28,9 +33,10 @@ from .. import films
 from ..datasets.toy import toy_films
 from ..measuring import clock
 from ..merging import partition
+from ..merging.strategies import Motion, Saliency
 from ..network.model import VideoClassifier, count
 from ..training.loop import Items, Recipe, evaluate, fit
-from .probe import Motion, Saliency, from_block, learn_saliency, linear_probe, retain
+from .probe import from_block, learn_saliency, linear_probe, retain
 
 CONTROLS = ("none", "random", "oracle")
 STRATEGIES = ("uniform", "centre", "boundary", "motion", "learnable")
@@ -87,6 +93,65 @@ class Study:
         return self.frames, self.size // 8, self.size // 8
 
 
+@dataclass(frozen=True)
+class Job:
+    """One thing that a study measures: the fields that tell its result from all others.
+
+    Parameters
+    ----------
+    evidence : str
+        "a", "b" or "c" (see above), "tune" for one trial of a strategy's settings, "cost", or "variant" (`variants`).
+    strategy : str
+        A strategy, a control, or "auxiliary": saliency taken out of a network that was trained with merging.
+    place : str
+        Where merging stands in the network, one of PLACES; "" where there is no network or no merging.
+    gamma, r : float
+        The partition factor, and the share of the sources that are merged (R/|S|). No merging in a network: gamma 1.
+    seed : int
+        0 where chance plays no part.
+    trial : int
+        Which settings of TRIALS; for "tune" only.
+    name : str
+        The variant's name; for "variant" only.
+
+    Examples
+    --------
+    >>> job = Job("a", "motion", gamma=6, seed=2)
+    >>> job.record({"accuracy": 0.35})
+    {'evidence': 'a', 'strategy': 'motion', 'place': '', 'gamma': 6, 'r': 1.0, 'seed': 2, 'accuracy': 0.35}
+    >>> Job.split(job.record({"accuracy": 0.35})) == (job, {"accuracy": 0.35})
+    True
+    """
+
+    evidence: str
+    strategy: str
+    place: str = ""
+    gamma: float = 1
+    r: float = 1.0
+    seed: int = 0
+    trial: int = 0
+    name: str = ""
+
+    def __str__(self) -> str:
+        return " ".join(f"{name} {value}" for name, value in self.record({}).items() if value != "")
+
+    def record(self, values: Mapping) -> dict:
+        """The job's fields beside the values that were measured for it, as JSON holds them."""
+        known = asdict(self)
+        if self.evidence != "tune":
+            del known["trial"]
+        if self.evidence != "variant":
+            del known["name"]
+        return known | dict(values)
+
+    @classmethod
+    def split(cls, record: Mapping) -> tuple[Job, dict]:
+        """A record as its job and the values that were measured for it."""
+        names = [field.name for field in fields(cls) if field.name in record]
+        values = {name: value for name, value in record.items() if name not in names}
+        return cls(**{name: record[name] for name in names}), values
+
+
 QUICK = Study(
     train=400, valid=100, test=300, seeds=3, plug_gammas=(6,), places=("before_attention",), epochs=3, tune=False
 )
@@ -103,7 +168,7 @@ TRIALS: dict[str, list[dict]] = {
     "learnable": [{"gain": gain, "temperature": t} for gain in (1.0, 3.0) for t in (3.0, 6.0, 12.0)],
 }
 # What is used without tuning.
-CHOSEN = {
+CHOSEN: dict[str, dict] = {
     "uniform": {"offset": 0},
     "centre": {"offset": 0},
     "boundary": {"offset": 0},
@@ -118,14 +183,14 @@ class Comparison:
     def __init__(self, study: Study, folder: str | Path, tokens: str | Path | None = None, **making):
         """tokens: where films as tokens are kept. making: encoder, workers, progress, for `datasets.toy_films`."""
         self.study, self.folder = study, Path(folder)
-        self.results = self._resume()
+        self.results: dict[Job, dict] = self._resume()
         self.progress = making.get("progress", True)
         making |= {"folder": tokens, "frames": study.frames, "size": study.size, "noise": study.noise}
         names = ("train", "valid", "test")
         sets = {name: toy_films(getattr(study, name), seed, **making) for seed, name in enumerate(names, 11)}
         # Channels with mean 0 and deviation 1 over the training films.
-        tokens = sets["train"].columns["tokens"][:500].float()
-        mean, std = tokens.mean((0, 1, 2, 3)), tokens.std((0, 1, 2, 3)).clamp(min=1e-6)
+        some = sets["train"].columns["tokens"][:500].float()
+        mean, std = some.mean((0, 1, 2, 3)), some.std((0, 1, 2, 3)).clamp(min=1e-6)
         for items in sets.values():
             columns = items.columns
             for index in torch.arange(len(items)).split(500):
@@ -133,47 +198,57 @@ class Comparison:
         self.train, self.valid, self.test = sets["train"], sets["valid"], sets["test"]
         self.saliencies: dict = {}
 
-    def run(self, progress: bool = True) -> dict:
-        """Do what is not done yet; returns {key: record}."""
+    def run(self, progress: bool = True) -> dict[Job, dict]:
+        """Do what is not done yet; returns the values that were measured for every job."""
         jobs = list(self.jobs())
         with tqdm(total=len(jobs), desc="comparing", unit="result", disable=not progress) as bar:
-            for key, work in jobs:
-                bar.set_postfix_str(key)
-                if key not in self.results:
+            for job in jobs:
+                bar.set_postfix_str(str(job))
+                if job not in self.results:
                     started = time.perf_counter()
-                    record = work()
-                    record["seconds"] = round(time.perf_counter() - started, 2)
-                    self._keep(key, record)
+                    values = self.do(job)
+                    self.keep(job, values | {"seconds": round(time.perf_counter() - started, 2)})
                 bar.update()
         return self.results
 
-    def jobs(self) -> Iterator[tuple[str, Callable[[], dict]]]:
-        """Every result by its key, in an order in which each needs only what came before."""
+    def records(self, *evidence: str) -> list[dict]:
+        """The results so far of these kinds of evidence, one record each."""
+        return [job.record(values) for job, values in self.results.items() if job.evidence in evidence]
+
+    def jobs(self) -> Iterator[Job]:
+        """Everything that the study measures, in an order in which each job needs only what came before."""
         s = self.study
         if s.tune:
             for name in s.strategies:
-                for k in range(len(TRIALS[name])):
-                    yield f"tune/{name}/{k}", lambda name=name, k=k: self._trial(name, k)
+                yield from self.trials(name)
         everyone = ("none", "random", *s.strategies, "oracle")
-        settings = [(g, r, i, f"gamma{g:g}/r{r:g}/seed{i}") for i, g, r in product(range(s.seeds), s.gamma, s.r)]
+        budgets = [(gamma, r, seed) for seed, gamma, r in product(range(s.seeds), s.gamma, s.r)]
         if "a" in s.evidence:
-            for (gamma, r, seed, tail), name in product(settings, everyone):
-                yield f"a/{name}/{tail}", partial(self._retained, name, gamma, r, seed)
+            for budget, name in product(budgets, everyone):
+                yield Job("a", name, "", *budget)
         if "b" in s.evidence or "c" in s.evidence:
-            # Without merging there is one network, whatever the place, gamma and R.
             for seed in range(s.seeds):
-                yield f"c/none/seed{seed}", partial(self._trained, "none", PLACES[0], 1, 1.0, seed)
+                yield without_merging(seed)
         for place in s.places:
-            for (gamma, r, seed, tail), name in product(settings, everyone[1:] if "c" in s.evidence else ()):
-                yield f"c/{place}/{name}/{tail}", partial(self._trained, name, place, gamma, r, seed)
-            for gamma, r, seed, tail in settings if "a" in s.evidence and "learnable" in s.strategies else ():
-                yield f"a/auxiliary {place}/{tail}", partial(self._retained, "auxiliary", gamma, r, seed, place)
+            for budget, name in product(budgets, everyone[1:] if "c" in s.evidence else ()):
+                yield Job("c", name, place, *budget)
+            for budget in budgets if "a" in s.evidence and "learnable" in s.strategies else ():
+                yield Job("a", "auxiliary", place, *budget)
             if "b" in s.evidence:
                 for seed, gamma, name in product(range(s.seeds), s.plug_gammas, everyone[1:]):
-                    work = partial(self._plugged, name, place, gamma, seed)
-                    yield f"b/{place}/{name}/gamma{gamma:g}/r1/seed{seed}", work
+                    yield Job("b", name, place, gamma, seed=seed)
             for name in everyone:
-                yield f"cost/{place}/{name}", partial(self._cost, name, place)
+                yield Job("cost", name, place, s.gamma[0], s.r[0])
+
+    def trials(self, name: str) -> list[Job]:
+        """The trials of a strategy's settings, one for each of TRIALS."""
+        s = self.study
+        return [Job("tune", name, gamma=s.gamma[0], r=s.r[0], trial=k) for k in range(len(TRIALS[name]))]
+
+    def do(self, job: Job) -> dict:
+        """Measure what a job asks for."""
+        kinds = {"tune": self.tried, "a": self._retained, "b": self._plugged, "c": self.trained, "cost": self._cost}
+        return kinds[job.evidence](job)
 
     # ------------------------------------------------------------------------------------------- what is run
 
@@ -192,11 +267,10 @@ class Comparison:
 
     def chosen(self, name: str) -> dict:
         """The settings of the best of a strategy's trials on validation films."""
-        trials = [self.results.get(f"tune/{name}/{k}") for k in range(len(TRIALS[name]))]
-        if not self.study.tune or None in trials:
+        found = [self.results[job]["accuracy"] for job in self.trials(name) if job in self.results]
+        if not self.study.tune or len(found) < len(TRIALS[name]):
             return CHOSEN[name]
-        best = max(range(len(trials)), key=lambda k: trials[k]["accuracy"])
-        return TRIALS[name][best]
+        return TRIALS[name][found.index(max(found))]
 
     def saliency(self, seed: int, gain: float, temperature: float) -> Saliency:
         """Saliency learned by pooling, from the training films."""
@@ -204,68 +278,73 @@ class Comparison:
             self.saliencies[seed, gain] = learn_saliency(self.train, seed, epochs=self.study.saliency_epochs, gain=gain)
         return replace(self.saliencies[seed, gain], temperature=temperature)
 
-    def _trial(self, name: str, k: int) -> dict:
+    def tried(self, job: Job) -> dict:
         """One trial of settings: (a) on the validation films, three splits."""
-        strategy = self.strategy(name, 0, TRIALS[name][k])
-        records = [self._probe(self.valid, strategy, self.study.gamma[0], self.study.r[0], i) for i in range(3)]
-        return {"settings": TRIALS[name][k], "accuracy": sum(r["accuracy"] for r in records) / 3}
+        settings = TRIALS[job.strategy][job.trial]
+        strategy = self.strategy(job.strategy, job.seed, settings)
+        found = [self._probe(self.valid, strategy, replace(job, seed=split)) for split in range(3)]
+        return {"settings": settings, "accuracy": sum(values["accuracy"] for values in found) / 3}
 
-    def _retained(self, name: str, gamma: float, r: float, seed: int, place: str = "") -> dict:
+    def _retained(self, job: Job) -> dict:
         """(a): a linear reader on merged test films; saliency comes from the training films."""
-        if name == "auxiliary":
-            model = self._network("learnable", place, gamma, r)
-            self._trained("learnable", place, gamma, r, seed)  # or, once trained, what its folder holds
-            model.load_state_dict(load_file(self._weights("learnable", place, gamma, r, seed) / "best.safetensors"))
-            strategy = from_block(model.blocks[0], self.chosen("learnable")["temperature"])
-        else:
-            strategy = self.strategy(name, seed)
-        return self._probe(self.test, strategy, gamma, r, seed)
+        if job.strategy == "auxiliary":
+            source = replace(job, evidence="c", strategy="learnable")
+            model = self._network(source.strategy, job.place, job.gamma, job.r)
+            self.trained(source)  # or, once trained, what its folder holds
+            model.load_state_dict(load_file(self.weights(source) / "best.safetensors"))
+            saliency = from_block(model.each_block[0], self.chosen("learnable")["temperature"])
+            return self._probe(self.test, saliency, job)
+        return self._probe(self.test, self.strategy(job.strategy, job.seed), job)
 
-    def _probe(self, items: Items, strategy: str | Callable | None, gamma: float, r: float, seed: int) -> dict:
-        kept = retain(items, strategy, gamma, r, seed=seed, actor=ACTOR)
-        order = torch.randperm(len(items), generator=torch.Generator().manual_seed(seed))
+    def _probe(self, items: Items, strategy: str | Callable | None, job: Job) -> dict:
+        kept = retain(items, strategy, job.gamma, job.r, seed=job.seed, actor=ACTOR)
+        order = torch.randperm(len(items), generator=torch.Generator().manual_seed(job.seed))
         fitted, read_out = order[: int(0.6 * len(items))], order[int(0.6 * len(items)) :]
         labels, way = items.columns["label"], items.columns["way"]
         guess = linear_probe(kept.features[fitted], labels[fitted], kept.features[read_out])
-        record = _by_way(guess == labels[read_out], way[read_out])
-        return record | _recall(kept.recall, way) | {"share": float(kept.share.mean()), "tokens": kept.tokens}
+        values = _by_way(guess == labels[read_out], way[read_out])
+        return values | _recall(kept.recall, way) | {"share": float(kept.share.mean()), "tokens": kept.tokens}
 
-    def _plugged(self, name: str, place: str, gamma: float, seed: int) -> dict:
+    def _plugged(self, job: Job) -> dict:
         """(b): the network trained without merging, with merging at inference."""
-        strategy, items = self.strategy(name, seed), self.test
-        if name == "learnable":
+        strategy, items = self.strategy(job.strategy, job.seed), self.test
+        if job.strategy == "learnable":
             # This network has no saliency of its own. The one learned from tokens travels in the place of motion.
-            tokens = items.columns["tokens"]
-            score = torch.cat([strategy.score(part.float().flatten(1, 3)) for part in tokens.split(100)])
+            saliency, tokens = self.saliency(job.seed, **self.chosen("learnable")), items.columns["tokens"]
+            score = torch.cat([saliency.score(part.float().flatten(1, 3)) for part in tokens.split(100)])
             items = Items(**items.columns | {"motion": score.view(tokens.shape[:-1])})
-            strategy = Motion("raw", strategy.temperature)
-        model = self._network(strategy, place, gamma, 1.0)
-        weights = self._weights("none", PLACES[0], 1, 1.0, seed) / "best.safetensors"
-        model.load_state_dict(load_file(weights))
-        return self._scored(model, items, seed)
+            strategy = Motion("raw", saliency.temperature)
+        model = self._network(strategy, job.place, job.gamma, job.r)
+        model.load_state_dict(load_file(self.weights(without_merging(job.seed)) / "best.safetensors"))
+        return self.scored(model, items, job.seed)
 
-    def _trained(self, name: str, place: str, gamma: float, r: float, seed: int) -> dict:
+    def trained(self, job: Job) -> dict:
         """(c): a network trained with merging, its best epoch chosen on validation films."""
         with torch.random.fork_rng([]):
-            torch.manual_seed(seed)
-            model = self._network(name, place, gamma, r)
-        return self._fitted(model, self._weights(name, place, gamma, r, seed), seed, name)
+            torch.manual_seed(job.seed)
+            model = self._network(job.strategy, job.place or PLACES[0], job.gamma, job.r)
+        return self.fitted(model, self.weights(job), job.seed, job.strategy)
 
-    def _fitted(self, model: VideoClassifier, folder: Path, seed: int, title: str, epochs: int | None = None) -> dict:
+    def fitted(self, model: VideoClassifier, folder: Path, seed: int, title: str, epochs: int | None = None) -> dict:
         """Train by the study's recipe, or take over what the folder holds; scores on test films."""
         s = self.study
         recipe = Recipe(epochs=epochs or s.epochs, warmup=s.warmup, lr=s.lr, batch=s.batch, seed=seed)
         run = fit(model, self.train, self.valid, recipe, folder=folder, forward=forward, device="cpu",
                   label=f"{title}, seed {seed}", progress=self.progress)  # fmt: skip
         curve = [[round(e["train_loss"], 4), round(e["valid_loss"], 4)] for e in run.history]
-        return self._scored(model, self.test, seed) | {"best_epoch": run.best, "losses": curve}
+        return self.scored(model, self.test, seed) | {"best_epoch": run.best, "losses": curve}
 
-    def _cost(self, name: str, place: str) -> dict:
+    def _cost(self, job: Job) -> dict:
         """A batch at inference against the same batch without merging (fused attention): FLOPs, time, peak memory."""
-        s, gamma, r = self.study, self.study.gamma[0], self.study.r[0]
+        s = self.study
         batch = {n: c.float() if c.is_floating_point() else c for n, c in self.test[:16].columns.items()}
-        models = {"without": self._network("none", place, 1, 1.0), "with": self._network(name, place, gamma, r)}
-        runs = {key: partial(torch.no_grad()(forward), model.eval(), batch) for key, model in models.items()}
+        models = {
+            "without": self._network("none", job.place, 1, 1.0),
+            "with": self._network(job.strategy, job.place, job.gamma, job.r),
+        }
+        runs: dict[str, Callable] = {
+            key: partial(torch.no_grad()(forward), model.eval(), batch) for key, model in models.items()
+        }
         ledger, whole = (count(models[key], *s.grid) for key in ("with", "without"))
         times = clock.interleaved(runs, s.rounds)
         memory = {key: clock.peak_tensors(run) for key, run in runs.items()}
@@ -279,7 +358,7 @@ class Comparison:
         }
 
     def _network(self, strategy: str | Callable | None, place: str, gamma: float, r: float) -> VideoClassifier:
-        """name: a strategy's name ("learnable": with an auxiliary path of its own), or a partition."""
+        """strategy: its name ("learnable": with an auxiliary path of its own), or a partition."""
         temperature = None
         if strategy == "learnable":
             temperature = self.chosen("learnable")["temperature"]
@@ -288,13 +367,16 @@ class Comparison:
         return VideoClassifier(**network(self.study), partition=strategy, merge_at=place, gamma=gamma, r=r,
                                temperature=temperature)  # fmt: skip
 
-    def _weights(self, name: str, place: str, gamma: float, r: float, seed: int) -> Path:
-        return self.folder / "networks" / f"{name}-{place}-gamma{gamma:g}-r{r:g}-seed{seed}"
+    def weights(self, job: Job, name: str | None = None) -> Path:
+        """The folder of a job's trained network. name: what it is called, by default as its strategy."""
+        where = f"{job.place or PLACES[0]}-gamma{job.gamma:g}-r{job.r:g}-seed{job.seed}"
+        return self.folder / "networks" / f"{name or job.strategy}-{where}"
 
     @torch.no_grad()
-    def _scored(self, model: VideoClassifier, items: Items, seed: int) -> dict:
+    def scored(self, model: VideoClassifier, items: Items, seed: int) -> dict:
+        """Accuracy, loss and recall of a network on films, and how many tokens it is left with."""
         seen = evaluate(model, items, Recipe(seed=seed, batch=32), forward=forward)
-        record = _by_way(seen.correct, items.columns["way"]) | {"loss": seen.loss}
+        values = _by_way(seen.correct, items.columns["way"]) | {"loss": seen.loss}
         some = items[: min(300, len(items))].columns
         model.eval()
         torch.manual_seed(seed)
@@ -302,39 +384,56 @@ class Comparison:
         shown = some["oracle"].flatten(1) >= ACTOR
         met = torch.zeros_like(shown).scatter(1, trace.blocks[0].target_patches, True)
         recall = (met & shown).sum(1) / shown.sum(1).clamp(min=1)
-        return record | _recall(recall, some["way"]) | {"tokens": trace.blocks[-1].tokens_out}
+        return values | _recall(recall, some["way"]) | {"tokens": trace.blocks[-1].tokens_out}
 
     # ------------------------------------------------------------------------------------------- what is kept
 
-    def _resume(self) -> dict:
-        """Results from an earlier, stopped call; refuses a folder of another study."""
+    def _resume(self) -> dict[Job, dict]:
+        """Results from an earlier, stopped call; refuses a folder of another study or of an older form."""
         path = self.folder / "results.jsonl"
         about = json.loads(json.dumps(asdict(self.study)))
         if not path.exists():
             self.folder.mkdir(parents=True, exist_ok=True)
             path.write_text(json.dumps({"study": about}) + "\n")
             return {}
-        first, *lines = path.read_text().splitlines()
-        stored = json.loads(first)["study"]
+        text = path.read_text()
+        first, *lines = text.splitlines() or [""]
+        try:
+            stored = json.loads(first)["study"]
+        except (json.JSONDecodeError, KeyError, TypeError):
+            raise ValueError(
+                f"{path} does not begin with the settings of a study; give another --folder or delete that file."
+            ) from None
         changed = [name for name in about if stored.get(name) != about[name]]
         if changed:
             raise ValueError(
                 f"{self.folder} holds a study with another {', '.join(changed)}; give another --folder or delete it."
             )
-        rows = []
+        records = []
         for line in lines:
-            try:
-                rows.append(json.loads(line))
-            except json.JSONDecodeError:  # cut off in writing: taken out of the file, and done again
-                whole = [first, *(json.dumps(row) for row in rows)]
-                path.with_suffix(".new").write_text("\n".join(whole) + "\n")
-                path.with_suffix(".new").replace(path)
-        return {row.pop("key"): row for row in rows}
+            with suppress(json.JSONDecodeError):  # cut off in writing: done again
+                records.append(json.loads(line))
+        if not all("evidence" in record for record in records):
+            raise ValueError(
+                f'{path} is of an older form: its results have a "key" in place of fields;'
+                " give another --folder or delete that file."
+            )
+        if len(records) < len(lines) or not text.endswith("\n"):  # the next result begins on a line of its own
+            whole = [first, *(json.dumps(record) for record in records)]
+            path.with_suffix(".new").write_text("\n".join(whole) + "\n")
+            path.with_suffix(".new").replace(path)
+        return dict(Job.split(record) for record in records)
 
-    def _keep(self, key: str, record: dict) -> None:
-        self.results[key] = record
-        with open(self.folder / "results.jsonl", "a") as file:
-            file.write(json.dumps({"key": key, **record}) + "\n")
+    def keep(self, job: Job, values: dict) -> None:
+        """Keep a result, in memory and as a line of results.jsonl."""
+        self.results[job] = values
+        with (self.folder / "results.jsonl").open("a") as file:
+            file.write(json.dumps(job.record(values)) + "\n")
+
+
+def without_merging(seed: int) -> Job:
+    """The network without merging: one a seed, whatever the place, gamma and R of the others."""
+    return Job("c", "none", gamma=1, r=1.0, seed=seed)
 
 
 def network(study: Study) -> dict:

@@ -4,9 +4,7 @@
     python -m vtm_lesson compare --folder runs/compare       the full study; stopped, it carries on where it was
     python -m vtm_lesson compare --report data/results/compare.json       the table and figure of a stored study
 
-What is compared, and on which films, is in `vtm_lesson.study`. Every number is a mean over seeds with its 95%
-interval (Student's t). Two strategies are said to differ where the interval of their difference, seed by seed, leaves
-out zero.
+What is compared, and on which films, is in `study.experiment`; what the numbers say, in `study.statistics`.
 """
 
 from __future__ import annotations
@@ -14,21 +12,21 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import torch
-from matplotlib.figure import Figure
+from tabulate import tabulate
 
 from .. import __version__, films
+from ..measuring import clock
 from ..paths import data_path
-from ..plots.style import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILLION, png, styled
-from .experiment import CONTROLS, PLACES, QUICK, STRATEGIES, TRIALS, Comparison, Study
+from ..plots.style import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILLION, Picture, png, styled
+from .experiment import CONTROLS, PLACES, QUICK, STRATEGIES, Comparison, Study
 from .statistics import ORDER, row_name, summary, verdicts
 
 LOOK = {
@@ -41,36 +39,66 @@ PLACE_WORDS = {"before_attention": "merging before the first attention", "after_
 
 def table(report: Mapping) -> str:
     """The report as text: one block for each kind of evidence and place."""
-    lines = []
+    parts = []
     titles = {"a": "(a) retention: linear reader on merged tokens", "b": "(b) plug-in: merging at inference only",
               "c": "(c) trained with merging"}  # fmt: skip
     for (kind, place), rows in _blocks(report["rows"]).items():
         where = f", {PLACE_WORDS[place]}" if place else ""
-        lines.append(f"\n{titles[kind]}{where}")
-        head = "".join(f"{way:>17s}" for way in ("all", *films.WAYS))
-        lines.append(f"{'strategy':12s}{'gamma':>6s}{'R/|S|':>7s}{'tokens':>8s}{head}   actor recall in the three ways")
+        head = ("strategy", "gamma", "R/|S|", "tokens", "all", *films.WAYS, "actor recall in the three ways")
+        cells = []
         for row in rows:
-            cells = "".join(f"{_cell(row['accuracy'][way]['interval']):>17s}" for way in ("all", *films.WAYS))
-            recall = " ".join(f"{row['recall'][way]['interval'][0]:.2f}" for way in films.WAYS)
-            name = row["strategy"]
-            lines.append(f"{name:12s}{row['gamma']:6g}{row['r']:7g}{row['tokens']:8d}{cells}   {recall}")
+            accuracy = [percent(row["accuracy"][way]["interval"]) for way in ("all", *films.WAYS)]
+            recall = "  ".join(f"{row['recall'][way]['interval'][0]:.2f}" for way in films.WAYS)
+            cells.append((row["strategy"], f"{row['gamma']:g}", f"{row['r']:g}", row["tokens"], *accuracy, recall))
+        told = []
         for gamma, r in sorted({(row["gamma"], row["r"]) for row in rows if row["strategy"] not in CONTROLS}):
             same = [row for row in rows if (row["gamma"], row["r"]) == (gamma, r)]
-            lines += [f"  gamma {gamma:g}, R/|S| {r:g}, {text}" for text in verdicts(same)]
-    if report.get("costs"):
-        lines.append("\ncost at inference against no merging with fused attention (time: this machine, batches of 16)")
-        for key, cost in report["costs"].items():
-            spent = f"{cost['flops'] / 1e6:9.1f} MFLOP (1/{cost['flops_ratio']:.1f})"
-            ratios = f"{cost['speed_ratio']['median']:5.1f}x as fast   1/{cost['memory_ratio']:.1f} of the memory"
-            lines.append(f"{key:32s}{spent}{ratios}   tokens {' > '.join(map(str, cost['tokens']))}")
-    return "\n".join(lines).lstrip("\n")
+            told += [f"  gamma {gamma:g}, R/|S| {r:g}, {text}" for text in verdicts(same)]
+        parts.append("\n".join([f"{titles[kind]}{where}", aligned(head, cells), *told]))
+    costs = [record for record in report["results"] if record["evidence"] == "cost"]
+    if costs:
+        title = "cost at inference against no merging with fused attention (time: this machine, batches of 16)"
+        parts.append(f"{title}\n{_costs(costs)}")
+    return "\n\n".join(parts)
+
+
+def _costs(costs: Sequence[Mapping]) -> str:
+    head = ("strategy", "place", "MFLOPs", "of the FLOPs", "speed", "of the memory", "tokens")
+    cells = []
+    for cost in costs:
+        ratios = (
+            f"1/{cost['flops_ratio']:.1f}",
+            f"x{cost['speed_ratio']['median']:.1f}",
+            f"1/{cost['memory_ratio']:.1f}",
+        )
+        tokens = " > ".join(map(str, cost["tokens"]))
+        cells.append((cost["strategy"], cost["place"], f"{cost['flops'] / 1e6:.1f}", *ratios, tokens))
+    return aligned(head, cells)
+
+
+def aligned(head: Sequence[str], rows: Sequence[Sequence]) -> str:
+    """A table as plain text: the first column begins on the left, all others end on the right."""
+    sides = ("left", *["right"] * (len(head) - 1))
+    return tabulate(rows, head, tablefmt="simple", colalign=sides, disable_numparse=True)
+
+
+def percent(values: tuple[float, float, float] | None) -> str:
+    """A mean and its interval in percent, such as "89.7 ± 1.6"; without an interval only the mean.
+
+    >>> percent((0.897, 0.881, 0.913))
+    '89.7 ± 1.6'
+    """
+    if values is None:
+        return ""
+    mean, low, high = values
+    return f"{100 * mean:.1f}" + (f" ± {100 * (high - mean):.1f}" if high > low else "")
 
 
 @styled
-def figure(report: Mapping) -> Figure:
+def figure(report: Mapping) -> Picture:
     """Every seed as a dot, means with intervals: one panel for each kind of evidence and place, way by way."""
     blocks = _blocks(report["rows"])
-    fig = Figure(figsize=(8.2, 2.9 * len(blocks)), layout="constrained")
+    fig = Picture(figsize=(8.2, 2.9 * len(blocks)), layout="constrained")
     told = []
     for ax, (key, rows) in zip(np.atleast_1d(fig.subplots(len(blocks), 1)), blocks.items(), strict=True):
         told.append(_plug(ax, key, rows, report) if key[0] == "b" else _dots(ax, key, rows))
@@ -137,25 +165,16 @@ def _plug(ax, key: tuple[str, str], rows: Sequence[Mapping], report: Mapping) ->
 
 def make_report(comparison: Comparison, command: str) -> dict:
     """Everything needed to repeat the study and to draw it again, as values that JSON can hold."""
-    results = comparison.results
-    tuned = [name for name in comparison.study.strategies if f"tune/{name}/0" in results]
+    results = comparison.records("tune", "a", "b", "c", "cost")
     return {
         "command": command,
         "study": asdict(comparison.study),
         "version": __version__,
-        "machine": machine(),
+        "machine": clock.environment(),
         "settings": {name: comparison.chosen(name) for name in comparison.study.strategies},
-        "trials": {name: [results[f"tune/{name}/{k}"] for k in range(len(TRIALS[name]))] for name in tuned},
-        "costs": {key[5:]: record for key, record in results.items() if key.startswith("cost/")},
-        "results": {key: record for key, record in results.items() if key[:2] in ("a/", "b/", "c/")},
+        "results": results,
         "rows": summary(results),
     }
-
-
-def machine() -> dict:
-    """What made the results of this call."""
-    found = {"torch": torch.__version__, "python": platform.python_version(), "processor": platform.machine()}
-    return found | {"threads": torch.get_num_threads()}
 
 
 def save(report: Mapping, path: Path) -> None:
@@ -166,14 +185,22 @@ def save(report: Mapping, path: Path) -> None:
 def write(report: Mapping, path: Path) -> None:
     """A report without its rows as JSON, one line a result."""
     head = json.dumps({name: value for name, value in report.items() if name not in ("rows", "results")}, indent=1)
-    lines = ",\n".join(f"  {json.dumps(key)}: {json.dumps(value)}" for key, value in report["results"].items())
+    lines = ",\n".join(f"  {json.dumps(record)}" for record in report["results"])
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(f'{head[:-2]},\n "results": {{\n{lines}\n }}\n}}\n')
+    path.write_text(f'{head[:-2]},\n "results": [\n{lines}\n ]\n}}\n')
+
+
+def read(path: str | Path) -> dict:
+    """A report as it was written, without its rows; a ValueError where its results are no records."""
+    report = json.loads(Path(path).read_text())
+    if not isinstance(report["results"], list):
+        raise ValueError(f"{path} is of an older form: its results are no list of records; run its command again.")
+    return report
 
 
 def load(path: str | Path | None = None) -> dict:
     """A stored report, by default that of the full study in data/results, with its rows."""
-    report = json.loads(Path(path or data_path("results/compare.json")).read_text())
+    report = read(path or data_path("results/compare.json"))
     return report | {"rows": summary(report["results"])}
 
 
@@ -186,9 +213,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         except FileNotFoundError:
             print(f"{args.report} is not there; --report takes the JSON of an earlier comparison.", file=sys.stderr)
             return 2
+        except ValueError as error:
+            print(error, file=sys.stderr)
+            return 2
         return _show(report, Path(args.report).with_suffix(".png"))
-    given = {field.name: getattr(args, field.name, None) for field in fields(Study)}
-    given = {name: value for name, value in given.items() if value is not None}
+    asked = {field.name: getattr(args, field.name, None) for field in fields(Study)}
+    given: dict[str, Any] = {name: value for name, value in asked.items() if value is not None}
     try:
         study = replace(QUICK if args.quick else Study(), **given)
     except ValueError as error:
@@ -263,11 +293,6 @@ def _blocks(rows: Sequence[Mapping]) -> dict[tuple[str, str], list[Mapping]]:
     if whole and not any(key[0] == "c" for key in blocks):
         blocks["c", PLACES[0]] = list(whole)
     return blocks
-
-
-def _cell(values: tuple[float, float, float]) -> str:
-    mean, low, high = values
-    return f"{100 * mean:5.1f}" + (f" ±{100 * (high - mean):4.1f}" if high > low else "      ")
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ interval of their difference, seed by seed, leaves out zero.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 from scipy.stats import t as student
@@ -29,41 +29,32 @@ def interval(values: Sequence[float], level: float = 0.95) -> tuple[float, float
     return mean, mean - half, mean + half
 
 
-def collect(results: Mapping[str, dict]) -> dict[tuple[str, ...], list[dict]]:
-    """{(evidence, place, strategy, gamma, R): records, one a seed} from a study's results."""
-    rows: dict[tuple[str, ...], list[dict]] = {}
-    for key, record in by_seed(results, "abc"):
-        kind, *rest = key.split("/")
-        if kind == "a":
-            name, _, place = rest[0].partition(" ")
-            rest = [place, name, *rest[1:]]
-        elif rest[0] == "none":
-            rest = ["", "none", "gamma1", "r1", rest[1]]
-        place, name, gamma, r, _ = rest
-        rows.setdefault((kind, place, name, gamma[5:], r[1:]), []).append(record)
-    return rows
+def together(records: Iterable[Mapping], *names: str) -> dict[tuple, list[Mapping]]:
+    """Records that agree in these fields, in the order of their seeds, so that seeds can be paired.
+
+    >>> together([{"r": 1, "seed": 1}, {"r": 1, "seed": 0}, {"r": 2, "seed": 0}], "r")
+    {(1,): [{'r': 1, 'seed': 0}, {'r': 1, 'seed': 1}], (2,): [{'r': 2, 'seed': 0}]}
+    """
+    found: dict[tuple, list[Mapping]] = {}
+    for record in sorted(records, key=lambda record: record["seed"]):
+        found.setdefault(tuple(record[name] for name in names), []).append(record)
+    return found
 
 
-def by_seed(results: Mapping[str, dict], kinds: str) -> list[tuple[str, dict]]:
-    """The results whose key begins with one of `kinds`, in the order of their seeds, so that seeds can be paired."""
-    chosen = [(key, record) for key, record in results.items() if key.partition("/")[0] in tuple(kinds)]
-    return sorted(chosen, key=lambda item: int(item[0].rpartition("seed")[2]))
-
-
-def summary(results: Mapping[str, dict]) -> list[dict]:
+def summary(records: Iterable[Mapping]) -> list[dict]:
     """One row for each evidence, place, strategy, gamma and R, with every seed's values and their intervals."""
     table = []
-    for (kind, place, name, gamma, r), records in collect(results).items():
-        row = {"evidence": kind, "place": place, "strategy": name, "gamma": float(gamma), "r": float(r)}
-        row |= {"seeds": len(records), "tokens": records[0]["tokens"]}
+    names = ("evidence", "place", "strategy", "gamma", "r")
+    for key, same in together((record for record in records if record["evidence"] in "abc"), *names).items():
+        row = dict(zip(names, key, strict=True)) | {"seeds": len(same), "tokens": same[0]["tokens"]}
         for what in ("accuracy", "recall"):
-            per_way = [record["ways"] if what == "accuracy" else record["recall"] for record in records]
+            per_way = [record["ways"] if what == "accuracy" else record["recall"] for record in same]
             values = {way: [one[way] for one in per_way] for way in films.WAYS}
-            alone = [record["accuracy"] for record in records]
+            alone = [record["accuracy"] for record in same]
             values["all"] = alone if what == "accuracy" else [sum(one.values()) / len(one) for one in per_way]
             row[what] = {way: {"interval": interval(v), "seeds": v} for way, v in values.items()}
-        if all("share" in record for record in records):
-            row["share"] = {"interval": interval([record["share"] for record in records])}
+        if all("share" in record for record in same):
+            row["share"] = {"interval": interval([record["share"] for record in same])}
         table.append(row)
     table.sort(key=lambda row: (row["evidence"], row["place"], row["gamma"], row["r"], ORDER.index(row["strategy"])))
     return table
@@ -93,6 +84,7 @@ def verdicts(rows: Sequence[Mapping]) -> list[str]:
 
 
 def row_name(row: Mapping) -> str:
+    """A row's strategy in words, which say where its saliency was learned."""
     if row["strategy"] == "auxiliary":
         return "learnable, auxiliary path" + (" (paper's order)" if row["place"] == "after_attention" else "")
     if row["strategy"] == "learnable" and row["evidence"] == "a":

@@ -2,7 +2,7 @@
 
     python -m vtm_lesson variants --folder runs/compare      on top of a study; stopped, it carries on where it was
 
-Films, networks, recipe and chosen settings are those of a study (`vtm_lesson.study`) in the same folder, and networks
+Films, networks, recipe and chosen settings are those of a study (`study.experiment`) in the same folder, and networks
 that it has trained are taken over. Each variant of learnable VTM is trained on every seed. A control is trained on
 shuffled labels: were it better than chance, something would tell the label that should not. Two variants train for
 longer, to see whether the study stopped too early.
@@ -11,22 +11,21 @@ longer, to see whether the study stopped too early.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import partial
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import torch
 
 from .. import films
+from ..measuring import clock
 from ..network.model import VideoClassifier, count
 from ..paths import data_path
 from ..training.loop import Items
-from .experiment import PLACES, TRIALS, Comparison, Study, network
-from .report import PLACE_WORDS, machine, write
-from .statistics import by_seed, interval
+from .experiment import PLACES, Comparison, Job, Study, network, without_merging
+from .report import PLACE_WORDS, aligned, percent, read, write
+from .statistics import interval, together
 
 EARLY, LATE = PLACES
 BASE = "gamma 6, R = |S|"
@@ -34,7 +33,7 @@ NONE, SHUFFLED = "no merging", "labels shuffled in training"
 LONGER, FEW_SEEDS = 12, 3  # epochs in place of the study's 6, on this many seeds: they take twice as long
 
 # Variants by place and name: what differs from gamma 6, R = |S|, plain averages, mean pooling, and the study's chunks.
-_BUDGETS = {
+_BUDGETS: dict[str, dict] = {
     BASE: {},
     "gamma 2, R = |S|": {"gamma": 2},
     "gamma 10, R = |S|": {"gamma": 10},
@@ -65,15 +64,19 @@ VARIANTS: dict[str, dict[str, dict]] = {
 class Variants(Comparison):
     """A study's films and folder, with other networks."""
 
-    def jobs(self) -> Iterator[tuple[str, Callable[[], dict]]]:
-        if self.study.tune:  # the temperature of learnable VTM is the study's choice
-            for k in range(len(TRIALS["learnable"])):
-                yield f"tune/learnable/{k}", partial(self._trial, "learnable", k)
+    def jobs(self) -> Iterator[Job]:
+        """Every variant on every seed, after the trials that the study chose learnable VTM's settings by."""
+        if self.study.tune:
+            yield from self.trials("learnable")
         for place, variants in VARIANTS.items():
             for seed in range(self.study.seeds):
                 for name in variants:
                     if seed < FEW_SEEDS or "epochs" not in variants[name]:
-                        yield f"v/{place}/{name}/seed{seed}", partial(self._variant, place, name, seed)
+                        yield variant(place, name, seed)
+
+    def do(self, job: Job) -> dict:
+        """Measure what a job asks for."""
+        return self._variant(job) if job.evidence == "variant" else super().do(job)
 
     def model(self, place: str, name: str) -> VideoClassifier:
         """The network of a variant."""
@@ -87,80 +90,89 @@ class Variants(Comparison):
         settings["chunks"] = tuple(min(length, self.study.frames) for length in settings["chunks"])
         return VideoClassifier(**settings)
 
-    def _variant(self, place: str, name: str, seed: int) -> dict:
+    def _variant(self, job: Job) -> dict:
         with torch.random.fork_rng([]):
-            torch.manual_seed(seed)
-            model = self.model(place, name)
-        if name == NONE:
-            folder = self._weights("none", PLACES[0], 1, 1.0, seed)
-        elif name == BASE:
-            folder = self._weights("learnable", place, 6, 1.0, seed)
+            torch.manual_seed(job.seed)
+            model = self.model(job.place, job.name)
+        if job.name == NONE:
+            folder = self.weights(without_merging(job.seed))
+        elif job.name == BASE:
+            folder = self.weights(job)
         else:
-            plain = "".join(letter if letter.isalnum() or letter == "." else "_" for letter in name)
-            folder = self._weights(f"learnable-{plain}", place, model.blocks[0].gamma, model.blocks[0].r, seed)
+            plain = "".join(letter if letter.isalnum() or letter == "." else "_" for letter in job.name)
+            folder = self.weights(job, f"learnable-{plain}")
         whole = self.train
-        if name == SHUFFLED:
-            order = torch.randperm(len(whole), generator=torch.Generator().manual_seed(seed))
+        if job.name == SHUFFLED:
+            order = torch.randperm(len(whole), generator=torch.Generator().manual_seed(job.seed))
             self.train = Items(**whole.columns | {"label": whole.columns["label"][order]})
         try:
-            record = self._fitted(model, folder, seed, name, VARIANTS[place][name].get("epochs"))
+            values = self.fitted(model, folder, job.seed, job.name, VARIANTS[job.place][job.name].get("epochs"))
         finally:
             self.train = whole
         ledgers = (count(model, *self.study.grid, training=training) for training in (False, True))
-        return record | dict(zip(("flops", "training_flops"), (ledger.flops for ledger in ledgers), strict=True))
+        return values | dict(zip(("flops", "training_flops"), (ledger.flops for ledger in ledgers), strict=True))
 
 
-def rows(results: Mapping[str, dict]) -> list[dict]:
+def variant(place: str, name: str, seed: int) -> Job:
+    """The job of one variant on one seed."""
+    settings = {"partition": "learnable", "gamma": 6, "r": 1.0} | VARIANTS[place][name]
+    strategy = settings["partition"] or "none"
+    return Job("variant", strategy, place, settings["gamma"], settings["r"], seed, name=name)
+
+
+def rows(records: Iterable[Mapping]) -> list[dict]:
     """One row for each place and variant: accuracy with its interval overall and in each way of filming, the difference
     to no merging seed by seed, and FLOPs of a forward pass, at inference and in training, as shares of no merging's."""
-    found: dict[tuple[str, str], list[dict]] = {}
-    for key, record in by_seed(results, "v"):
-        _, place, name, _ = key.split("/")
-        found.setdefault((place, name), []).append(record)
+    found = together((record for record in records if record["evidence"] == "variant"), "place", "name")
     whole = found.get((LATE, NONE), [])
     table = []
-    for (place, name), records in found.items():
-        row = {"place": place, "name": name, "seeds": len(records), "tokens": records[0]["tokens"]}
-        row["accuracy"] = {"all": interval([record["accuracy"] for record in records])}
-        row["accuracy"] |= {way: interval([record["ways"][way] for record in records]) for way in films.WAYS}
-        pairs = list(zip(records, whole, strict=False))
+    for (place, name), same in found.items():
+        row = {"place": place, "name": name, "seeds": len(same), "tokens": same[0]["tokens"]}
+        row["accuracy"] = {"all": interval([record["accuracy"] for record in same])}
+        row["accuracy"] |= {way: interval([record["ways"][way] for record in same]) for way in films.WAYS}
+        pairs = list(zip(same, whole, strict=False))
         if pairs:
             row["minus_none"] = interval([one["accuracy"] - other["accuracy"] for one, other in pairs])
-            row["flops"] = records[0]["flops"] / whole[0]["flops"]
-            row["training_flops"] = records[0]["training_flops"] / whole[0]["flops"]
+            row["flops"] = same[0]["flops"] / whole[0]["flops"]
+            row["training_flops"] = same[0]["training_flops"] / whole[0]["flops"]
         table.append(row)
     return table
 
 
 def table(report: Mapping) -> str:
     """The report as text."""
-    lines = []
+    head = ("", "seeds", "tokens", "accuracy", "minus none", "FLOPs", "training")
+    parts = []
     for place in VARIANTS:
-        mine = [row for row in report["rows"] if row["place"] == place]
-        if not mine:
-            continue
-        lines.append(f"\n{PLACE_WORDS[place]}: accuracy in percent, mean ± 95% interval over seeds")
-        head = f"{'':30s}{'seeds':>6s}{'tokens':>8s}{'accuracy':>14s}{'minus none':>14s}"
-        lines.append(f"{head}{'FLOPs':>10s}{'training':>10s}")
-        for row in mine:
-            accuracy, minus = _percent(row["accuracy"]["all"]), _percent(row.get("minus_none"))
-            line = f"{row['name']:30s}{row['seeds']:6d}{row['tokens']:8d}{accuracy:>14s}{minus:>14s}"
-            lines.append(line + (f"{row['flops']:10.3f}{row['training_flops']:10.3f}" if "flops" in row else ""))
-    return "\n".join(lines).lstrip("\n")
+        cells = []
+        for row in (row for row in report["rows"] if row["place"] == place):
+            accuracy = percent(row["accuracy"]["all"]), percent(row.get("minus_none"))
+            spent = [f"{row[what]:.3f}" if what in row else "" for what in ("flops", "training_flops")]
+            cells.append((row["name"], row["seeds"], row["tokens"], *accuracy, *spent))
+        if cells:
+            title = f"{PLACE_WORDS[place]}: accuracy in percent, mean ± 95% interval over seeds"
+            parts.append(f"{title}\n{aligned(head, cells)}")
+    return "\n\n".join(parts)
 
 
 def load(path: str | Path | None = None) -> dict:
     """A stored report, by default that of the full study in data/results, with its rows."""
-    report = json.loads(Path(path or data_path("results/variants.json")).read_text())
+    report = read(path or data_path("results/variants.json"))
     return report | {"rows": rows(report["results"])}
 
 
 def save(comparison: Comparison, command: str, path: Path) -> dict:
     """As JSON: one line a result, and the table for the eye."""
-    results = {key: record for key, record in comparison.results.items() if key.startswith("v/")}
+    results = comparison.records("variant")
     settings = comparison.chosen("learnable")
-    report = {"command": command, "machine": machine(), "settings": settings, "variants": VARIANTS}
-    report |= {"results": results, "rows": rows(results)}
+    report = {
+        "command": command,
+        "machine": clock.environment(),
+        "settings": settings,
+        "variants": VARIANTS,
+        "results": results,
+        "rows": rows(results),
+    }
     write(report | {"table": table(report).splitlines()}, path)
     return report
 
@@ -178,6 +190,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         except FileNotFoundError:
             print(f"{args.report} is not there; --report takes the JSON of an earlier call.", file=sys.stderr)
             return 2
+        except ValueError as error:
+            print(error, file=sys.stderr)
+            return 2
         return 0
     folder = Path(args.folder)
     try:
@@ -185,20 +200,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ValueError as error:
         print(error, file=sys.stderr)
         return 2
-    left = sum(key not in comparison.results for key, _ in comparison.jobs() if key.startswith("v/"))
+    left = sum(job not in comparison.results for job in comparison.jobs() if job.evidence == "variant")
     print(f"{left} networks to train, half a minute to a minute each; those that {folder} holds are taken over")
     comparison.run()
     command = "python -m vtm_lesson variants " + " ".join(sys.argv[1:] if argv is None else argv)
     print(table(save(comparison, command.strip(), folder / "variants.json")))
     print(f"\nJSON    {folder / 'variants.json'}")
     return 0
-
-
-def _percent(values: tuple[float, float, float] | None) -> str:
-    if values is None:
-        return ""
-    mean, low, high = values
-    return f"{100 * mean:.1f}" + (f" ± {100 * (high - mean):.1f}" if high > low else "")
 
 
 if __name__ == "__main__":
