@@ -5,185 +5,22 @@ import json
 import math
 from collections import Counter
 
-import numpy as np
 import pytest
-import torch
-from torch import nn
+from helpers import Colours
 
 from vtm_lesson import films
-from vtm_lesson.datasets import toy, toy_films
-from vtm_lesson.merging import match_plain
-from vtm_lesson.merging.strategies import Context, Motion
-from vtm_lesson.network.model import VideoClassifier
-from vtm_lesson.partition import uniform
 from vtm_lesson.study import report
-from vtm_lesson.study.experiment import TRIALS, Comparison, Job, Study, forward
-from vtm_lesson.study.probe import from_block, learn_saliency, linear_probe, retain
+from vtm_lesson.study.experiment import TRIALS, Comparison, Job, Study
 from vtm_lesson.study.report import figure, main, table
 from vtm_lesson.study.statistics import difference, interval, summary, verdicts
-from vtm_lesson.training import Items
 
-SMALL = {"frames": 4, "size": 32, "progress": False}
 TINY = Study(train=48, valid=24, test=48, frames=4, size=32, seeds=2, epochs=1, chunks=(1, 2, 4), width=6, batch=16,
              plug_gammas=(4,), saliency_epochs=1, tune=False, rounds=1)  # fmt: skip
-
-
-class Colours(nn.Module):
-    """An encoder for tests: mean and deviation of each colour in a patch of 8."""
-
-    def __init__(self):
-        super().__init__()
-        self.register_buffer("scale", torch.tensor(1 / 255))
-
-    def encode(self, frames):
-        batch, length, height, width, _ = frames.shape
-        x = frames.reshape(batch, length, height // 8, 8, width // 8, 8, 3).float() * self.scale
-        return torch.cat([x.mean((3, 5)), x.std((3, 5))], -1)
 
 
 @pytest.fixture(scope="module")
 def cache(tmp_path_factory):
     return tmp_path_factory.mktemp("tokens")
-
-
-@pytest.fixture(scope="module")
-def items(cache):
-    return toy_films(30, 3, encoder=Colours(), folder=cache, **SMALL)
-
-
-def planted(n=240, seed=0):
-    """Videos of 2 x 4 x 4 tokens. Channel 0 marks one actor token, whose channels 1-4 say the label; the others'
-    channels 1-4 say something else, as props do."""
-    generator = torch.Generator().manual_seed(seed)
-    label = torch.randint(4, (n,), generator=generator)
-    said = torch.randint(4, (n, 32), generator=generator)
-    actor = torch.randint(32, (n,), generator=generator)
-    said[torch.arange(n), actor] = label
-    tokens = torch.zeros(n, 32, 6)
-    tokens[..., 1:5] = nn.functional.one_hot(said, 4).float()
-    tokens[torch.arange(n), actor, 0] = 2.0
-    tokens += 0.1 * torch.randn(tokens.shape, generator=generator)
-    oracle = nn.functional.one_hot(actor, 32).float().view(n, 2, 4, 4)
-    return Items(
-        tokens=tokens.view(n, 2, 4, 4, 6), motion=oracle * 2, oracle=oracle, label=label, way=torch.zeros(n).long()
-    )
-
-
-# --------------------------------------------------------------------------------------------- films as tokens
-
-
-def test_films_are_those_that_films_makes(items):
-    assert items.columns["tokens"].shape == (30, 4, 4, 4, 6) and items.columns["tokens"].dtype == torch.float16
-    for i in (0, 7):
-        film = films.make(3 * 2**20 + i, films.WAYS[i % 3], frames=4, size=32)
-        one = items[i]
-        assert int(one["label"]) == film.label and films.WAYS[int(one["way"])] == film.way
-        np.testing.assert_array_equal(one["oracle"], film.share)
-        np.testing.assert_allclose(one["motion"], film.patches()[1], atol=1e-6)
-        # The tokens come from the film as H.264 shows it: close to what was filmed, and not the same.
-        wanted = Colours().encode(torch.from_numpy(film.frames)[None])[0]
-        apart = (one["tokens"].float() - wanted).abs()[..., :3]
-        assert 0 < float(apart.mean()) < 0.05
-
-
-def test_tokens_are_kept_and_prefixes_agree(items, cache, monkeypatch):
-    monkeypatch.setattr(toy, "_make_part", lambda job: pytest.fail("made again"))
-    again = toy_films(20, 3, encoder=Colours(), folder=cache, **SMALL)
-    for name, column in again.columns.items():
-        assert torch.equal(column, items.columns[name][:20]), name
-
-
-def test_processes_noise_and_seeds(items, cache, tmp_path):
-    apart = toy_films(60, 3, encoder=Colours(), folder=tmp_path, workers=2, **SMALL)
-    for name, column in items.columns.items():
-        assert torch.equal(apart.columns[name][:30], column), name
-    noisy = toy_films(30, 3, encoder=Colours(), folder=cache, noise=0.5, **SMALL)
-    again = toy_films(10, 3, encoder=Colours(), folder=cache, noise=0.5, **SMALL)
-    assert torch.equal(noisy.columns["tokens"][:10], again.columns["tokens"])
-    added = noisy.columns["tokens"].float() - items.columns["tokens"].float()
-    assert float(added.std()) == pytest.approx(0.5, rel=0.05)
-    other = toy_films(3, 4, encoder=Colours(), folder=tmp_path, **SMALL)
-    assert not torch.equal(other.columns["tokens"], items.columns["tokens"][:3])
-    with pytest.raises(ValueError, match="workers"):
-        toy_films(0, 1, encoder=Colours())
-
-
-# ------------------------------------------------------------------------------------------------- the probe
-
-
-def test_retaining_is_merging_twice_and_averaging(items):
-    some = items[:3]
-    kept = retain(some, "uniform", gamma=4)
-    x = some.columns["tokens"].float().flatten(1, 3)
-    for n in (64, 16):
-        assert x.shape[1] == n
-        x = match_plain(x, uniform(n, 4))(x)
-    torch.testing.assert_close(kept.features, x.mean(1))
-    assert kept.tokens == 4
-    torch.testing.assert_close(
-        retain(some, None).features, some.columns["tokens"].float().flatten(1, 3).mean(1), rtol=1e-3, atol=1e-3
-    )
-    assert retain(some, "uniform", gamma=4, r=0.5).tokens == 64 - 24 - 15  # R = 24 of 48 sources, then 15 of 30
-
-
-def test_recall_counts_the_actors_patches():
-    data = planted()
-    assert float(retain(data, "oracle").recall.mean()) == 1
-    assert float(retain(data, "random", gamma=4, seed=1).recall.mean()) == pytest.approx(1 / 4, abs=0.1)
-    first = uniform(32, 4)
-    shown = data.columns["oracle"].flatten(1).argmax(1)
-    wanted = torch.isin(shown, first).float()
-    assert torch.equal(retain(data, "uniform", gamma=4).recall, wanted)
-
-
-def test_reading_tells_what_is_linear():
-    generator = torch.Generator().manual_seed(0)
-    x = torch.randn(400, 5, generator=generator)
-    labels = (x @ torch.randn(5, 3, generator=generator)).argmax(1)
-    assert float((linear_probe(x[:300], labels[:300], x[300:]) == labels[300:]).float().mean()) > 0.9
-
-
-def test_saliency_is_learned_by_pooling_and_carries_over():
-    saliency = learn_saliency(planted(400), seed=0, epochs=20, lr=3e-2)
-    others = planted(200, seed=9)
-    score = saliency.score(others.columns["tokens"].flatten(1, 3))
-    actor = others.columns["oracle"].flatten(1) > 0
-    assert float(score[actor].mean() - score[~actor].mean()) > 0.5
-    recall = {name: float(retain(others, s, gamma=4).recall.mean()) for name, s in (("it", saliency), ("by", "random"))}
-    assert recall["it"] > 2 * recall["by"]
-    again = learn_saliency(planted(400), seed=0, epochs=20, lr=3e-2)
-    assert torch.equal(saliency.U, again.U)
-
-
-@pytest.mark.parametrize("place", ["before_attention", "after_attention"])
-def test_a_blocks_saliency_is_that_of_its_network(items, place):
-    torch.manual_seed(0)
-    model = VideoClassifier(6, chunks=(1, 2, 4), widths=6, classes=8, partition="learnable", merge_at=place).eval()
-    for block in model.blocks:
-        nn.init.normal_(block.U)
-    batch = {name: column.float() for name, column in items[:4].columns.items()}
-    trace = forward(model, batch, trace=True)[1]
-    found = from_block(model.blocks[0]).score(batch["tokens"].flatten(1, 3))
-    torch.testing.assert_close(found, trace.blocks[0].saliency)
-    with pytest.raises(ValueError, match="learned no saliency"):
-        from_block(VideoClassifier(6, chunks=(1, 2, 4), widths=6).blocks[0])
-
-
-def test_scales_of_motion():
-    motion = torch.rand(2, 64)
-    keys, size, position = torch.randn(2, 64, 3), torch.ones(2, 64), torch.arange(64).expand(2, 64)
-
-    def drawn(strategy, factor):
-        generator = torch.Generator().manual_seed(0)
-        context = Context(keys, 4, 1, 8, 8, position, size, motion * factor, generator=generator)
-        return strategy(context)
-
-    for scale in ("max", "standard"):
-        assert torch.equal(drawn(Motion(scale, 3), 1), drawn(Motion(scale, 3), 7))
-    assert not torch.equal(drawn(Motion("raw", 3), 1), drawn(Motion("raw", 3), 7))
-    assert torch.equal(drawn(Motion("raw", 2000), 1), motion.topk(16).indices.sort(1).values)
-    with pytest.raises(ValueError, match="scale"):
-        drawn(Motion("fast"), 1)
 
 
 # ------------------------------------------------------------------------------------------------- the study
@@ -212,6 +49,17 @@ def test_every_strategy_is_there_at_one_budget(finished):
     n, left = 64, math.ceil(math.ceil(64 / 6) / 6)
     kept = {r["strategy"]: r["tokens"] for r in rows if r["evidence"] == "a"}
     assert kept["none"] == n and kept["random"] == kept["auxiliary"] == left
+
+
+def test_a_study_takes_any_reducer(cache, tmp_path):
+    study = dataclasses.replace(TINY, strategies=("uniform", "drop", "threshold"), seeds=1, places=("after_attention",))
+    comparison = study_in(tmp_path, cache, study)
+    comparison.run(progress=False)
+    made = report.make_report(comparison, "command")
+    for kind in "abc":
+        names = [r["strategy"] for r in made["rows"] if r["evidence"] == kind]
+        assert {"random", "uniform", "drop", "threshold", "oracle"} <= set(names)
+    assert "threshold" in table(made) and "threshold" in figure(made).alt
 
 
 def test_an_interrupted_study_ends_the_same(finished, cache, tmp_path, monkeypatch):

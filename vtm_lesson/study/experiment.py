@@ -33,6 +33,7 @@ from .. import films
 from ..datasets.toy import toy_films
 from ..measuring import clock
 from ..merging import partition
+from ..merging.registry import REDUCERS
 from ..merging.strategies import Motion, Saliency
 from ..network.model import VideoClassifier, count
 from ..training.loop import Items, Recipe, evaluate, fit
@@ -75,9 +76,9 @@ class Study:
     rounds: int = 9
 
     def __post_init__(self) -> None:
-        unknown = set(self.strategies) - set(STRATEGIES)
+        unknown = set(self.strategies) - {*STRATEGIES, *REDUCERS}
         if unknown or not self.strategies:
-            raise ValueError(f"strategies are {self.strategies}; choose among {', '.join(STRATEGIES)}.")
+            raise ValueError(f"strategies are {self.strategies}; choose among {', '.join([*STRATEGIES, *REDUCERS])}.")
         if not set(self.evidence) <= set("abc") or not self.evidence:
             raise ValueError(f'evidence is {self.evidence!r}; it is one or more of the letters "a", "b", "c".')
         if set(self.places) - set(PLACES) or not self.places:
@@ -241,9 +242,9 @@ class Comparison:
                 yield Job("cost", name, place, s.gamma[0], s.r[0])
 
     def trials(self, name: str) -> list[Job]:
-        """The trials of a strategy's settings, one for each of TRIALS."""
+        """The trials of a strategy's settings, one for each of TRIALS; other reducers are taken as they are."""
         s = self.study
-        return [Job("tune", name, gamma=s.gamma[0], r=s.r[0], trial=k) for k in range(len(TRIALS[name]))]
+        return [Job("tune", name, gamma=s.gamma[0], r=s.r[0], trial=k) for k in range(len(TRIALS.get(name, ())))]
 
     def do(self, job: Job) -> dict:
         """Measure what a job asks for."""
@@ -254,7 +255,7 @@ class Comparison:
 
     def strategy(self, name: str, seed: int, settings: dict | None = None) -> str | Callable | None:
         """The partition behind a name, with the settings that were chosen."""
-        if name in CONTROLS:
+        if name in CONTROLS or name in REDUCERS:
             return None if name == "none" else name
         settings = self.chosen(name) if settings is None else settings
         if name == "motion":
@@ -268,6 +269,8 @@ class Comparison:
     def chosen(self, name: str) -> dict:
         """The settings of the best of a strategy's trials on validation films."""
         found = [self.results[job]["accuracy"] for job in self.trials(name) if job in self.results]
+        if name not in TRIALS:
+            return {}
         if not self.study.tune or len(found) < len(TRIALS[name]):
             return CHOSEN[name]
         return TRIALS[name][found.index(max(found))]
@@ -297,7 +300,8 @@ class Comparison:
         return self._probe(self.test, self.strategy(job.strategy, job.seed), job)
 
     def _probe(self, items: Items, strategy: str | Callable | None, job: Job) -> dict:
-        kept = retain(items, strategy, job.gamma, job.r, seed=job.seed, actor=ACTOR)
+        plug = {"reducer": strategy} if job.strategy in REDUCERS else {}
+        kept = retain(items, strategy, job.gamma, job.r, seed=job.seed, actor=ACTOR, **plug)
         order = torch.randperm(len(items), generator=torch.Generator().manual_seed(job.seed))
         fitted, read_out = order[: int(0.6 * len(items))], order[int(0.6 * len(items)) :]
         labels, way = items.columns["label"], items.columns["way"]
@@ -358,14 +362,15 @@ class Comparison:
         }
 
     def _network(self, strategy: str | Callable | None, place: str, gamma: float, r: float) -> VideoClassifier:
-        """strategy: its name ("learnable": with an auxiliary path of its own), or a partition."""
+        """strategy: its name ("learnable": with an auxiliary path of its own), a reducer's, or a partition."""
         temperature = None
         if strategy == "learnable":
             temperature = self.chosen("learnable")["temperature"]
         elif isinstance(strategy, str):
             strategy = self.strategy(strategy, 0)
-        return VideoClassifier(**network(self.study), partition=strategy, merge_at=place, gamma=gamma, r=r,
-                               temperature=temperature)  # fmt: skip
+        by_name = isinstance(strategy, str) and strategy in REDUCERS
+        plug = {"reducer": strategy} if by_name else {"partition": strategy}
+        return VideoClassifier(**network(self.study), **plug, merge_at=place, gamma=gamma, r=r, temperature=temperature)
 
     def weights(self, job: Job, name: str | None = None) -> Path:
         """The folder of a job's trained network. name: what it is called, by default as its strategy."""
@@ -384,7 +389,7 @@ class Comparison:
         shown = some["oracle"].flatten(1) >= ACTOR
         met = torch.zeros_like(shown).scatter(1, trace.blocks[0].target_patches, True)
         recall = (met & shown).sum(1) / shown.sum(1).clamp(min=1)
-        return values | _recall(recall, some["way"]) | {"tokens": trace.blocks[-1].tokens_out}
+        return values | _recall(recall, some["way"]) | {"tokens": trace.blocks[-1].left}
 
     # ------------------------------------------------------------------------------------------- what is kept
 

@@ -24,11 +24,13 @@ from tabulate import tabulate
 
 from .. import __version__, films
 from ..measuring import clock
+from ..merging.registry import REDUCERS
 from ..paths import data_path
-from ..plots.style import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILLION, Picture, png, styled
+from ..plots.style import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILLION, YELLOW, Picture, png, styled
 from .experiment import CONTROLS, PLACES, QUICK, STRATEGIES, Comparison, Study
 from .statistics import ORDER, row_name, summary, verdicts
 
+OTHER = (YELLOW, "p")  # any other reducer
 LOOK = {
     "none": (BLACK, "X"), "random": (GREY, "P"), "uniform": (SKY, "v"), "boundary": (PURPLE, "<"),
     "centre": (ORANGE, "^"), "motion": (GREEN, "s"), "learnable": (VERMILLION, "o"), "auxiliary": (VERMILLION, "D"),
@@ -115,7 +117,7 @@ def _dots(ax, key: tuple[str, str], rows: Sequence[Mapping]) -> str:
     for k, way in enumerate(("all", *films.WAYS)):
         for j, row in enumerate(rows):
             x = k + 0.085 * (j - (len(rows) - 1) / 2)
-            colour, mark = LOOK[row["strategy"]]
+            colour, mark = LOOK.get(row["strategy"], OTHER)
             mean, low, high = row["accuracy"][way]["interval"]
             seeds = row["accuracy"][way]["seeds"]
             ax.scatter([x] * len(seeds), seeds, s=10, color=colour, alpha=0.5, linewidth=0)
@@ -147,7 +149,7 @@ def _plug(ax, key: tuple[str, str], rows: Sequence[Mapping], report: Mapping) ->
         mine = {row["gamma"]: row for row in rows if row["strategy"] == name}
         at = [gammas.index(gamma) + 0.055 * (j - (len(names) - 1) / 2) for gamma in mine]
         mean, low, high = np.array([row["accuracy"]["all"]["interval"] for row in mine.values()]).T
-        colour, mark = LOOK[name]
+        colour, mark = LOOK.get(name, OTHER)
         ax.errorbar(at, mean, [mean - low, high - mean], color=colour, marker=mark, linewidth=1.2, label=name)
         told.append(f"{name} " + ", ".join(f"{m:.2f} at gamma {g:g}" for g, m in zip(mine, mean, strict=True)))
     for row in whole:
@@ -261,7 +263,9 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
 
     parser = argparse.ArgumentParser(prog="python -m vtm_lesson compare", description=__doc__.split("\n\n")[0])
     parser.add_argument("--quick", action="store_true", help="less than 3 minutes on 2 cores")
-    parser.add_argument("--strategies", type=words, help=f"of {','.join(STRATEGIES)}; controls are always there")
+    parser.add_argument(
+        "--strategies", type=words, help=f"of {','.join([*STRATEGIES, *REDUCERS])}; controls are always there"
+    )
     parser.add_argument("--seeds", type=int)
     parser.add_argument("--gamma", type=numbers, help="partition factors, such as 2,6,10")
     parser.add_argument("--r", type=numbers, help="shares of the sources that are merged, such as 0.8,1")

@@ -12,9 +12,10 @@ import numpy as np
 from scipy.stats import t as student
 
 from .. import films
+from ..merging.registry import REDUCERS
 from .experiment import CONTROLS
 
-ORDER = ("none", "random", "uniform", "boundary", "centre", "motion", "learnable", "auxiliary", "oracle")
+ORDER = ("none", "random", *REDUCERS, "uniform", "boundary", "centre", "motion", "learnable", "auxiliary", "oracle")
 
 
 def interval(values: Sequence[float], level: float = 0.95) -> tuple[float, float, float]:

@@ -1,0 +1,51 @@
+"""What the tests of several files use: chance that repeats, matching written down once more, and other processes."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from vtm_lesson.merging import tiled
+from vtm_lesson.partition import uniform
+
+ROOT = Path(__file__).parents[1]
+
+
+def random(*shape, seed=0, dtype=torch.float32):
+    """Standard normal numbers, the same for the same seed and shape."""
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed)).to(dtype)
+
+
+def problem(batch, n, dim, gamma=3.0, seed=0, dtype=torch.float32):
+    """(keys, targets, sources) as a matcher takes them: random keys, uniform targets."""
+    targets = uniform(n, gamma).expand(batch, -1)
+    return random(batch, n, dim, seed=seed, dtype=dtype), targets, tiled.others(targets, n)
+
+
+def cosines(keys, targets, sources):
+    """(B, S, T): of every source with every target, in float64."""
+    unit = torch.nn.functional.normalize(keys.double(), dim=-1, eps=1e-300)
+    rows = torch.arange(len(keys))[:, None]
+    return unit[rows, sources] @ unit[rows, targets].transpose(1, 2)
+
+
+def python(*arguments, **environment):
+    """`python ARGUMENTS` from the top of the checkout, in a process of its own: what `subprocess.run` returns."""
+    command = [sys.executable, *map(str, arguments)]
+    return subprocess.run(command, cwd=ROOT, env={**os.environ, **environment}, capture_output=True, text=True)
+
+
+class Colours(nn.Module):
+    """An encoder for tests: mean and deviation of each colour in a patch of 8."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("scale", torch.tensor(1 / 255))
+
+    def encode(self, frames):
+        batch, length, height, width, _ = frames.shape
+        x = frames.reshape(batch, length, height // 8, 8, width // 8, 8, 3).float() * self.scale
+        return torch.cat([x.mean((3, 5)), x.std((3, 5))], -1)
