@@ -73,6 +73,7 @@ c.ExecutePreprocessor.timeout = 900
 
 # ---------------------------------------------------------------------------------------------- from source to cells
 
+
 def read_source(path: Path) -> NotebookNode:
     """The source as an unexecuted notebook: solution marks and nbgrader metadata still in, ids set.
 
@@ -88,15 +89,16 @@ def read_source(path: Path) -> NotebookNode:
         nb.cells.append(cell)
     problems = source_problems(nb)
     if problems:
-        raise BuildError(f"{path.name}: " + "\n  ".join(["the source breaks the rules:"] + problems))
+        raise BuildError(f"{path.name}: " + "\n  ".join(["the source breaks the rules:", *problems]))
     return nb
 
 
 def _cell_id(lesson: str, cell: NotebookNode, taken: set[str]) -> str:
     """From the content, so that editing one cell leaves the ids of all others alone."""
-    wanted = cell.metadata.get("nbgrader", {}).get("grade_id") or hashlib.sha256(
-        f"{lesson}\n{cell.cell_type}\n{cell.source}".encode()
-    ).hexdigest()[:12]
+    wanted = (
+        cell.metadata.get("nbgrader", {}).get("grade_id")
+        or hashlib.sha256(f"{lesson}\n{cell.cell_type}\n{cell.source}".encode()).hexdigest()[:12]
+    )
     found, n = wanted[:60], 1
     while found in taken:
         n += 1
@@ -157,7 +159,7 @@ def one_folder_deeper(text: str) -> str:
         before, target = match.groups()
         if re.match(r"[a-z]+:|#|/", target) or re.match(r"\d\d_\w+\.ipynb", target):
             return match.group(0)
-        return before + (target[len("exercises/"):] if target.startswith("exercises/") else "../" + target)
+        return before + (target[len("exercises/") :] if target.startswith("exercises/") else "../" + target)
 
     return re.sub(r"""(\]\(|\b(?:src|href)=["'])([^)"'\s]+)""", deeper, text)
 
@@ -190,9 +192,7 @@ def kernel_environment(scratch: str, package: Path) -> dict[str, str]:
     return env
 
 
-def execute(
-    nb: NotebookNode, name: str, cwd: Path, timeout: int = 900, package: Path = ROOT / PACKAGE
-) -> NotebookNode:
+def execute(nb: NotebookNode, name: str, cwd: Path, timeout: int = 900, package: Path = ROOT / PACKAGE) -> NotebookNode:
     """Run every cell in order; a cell that raises is a BuildError. Outputs come back free of all that varies.
 
     Under metadata[STAMP]["modules"] it comes back with the package modules that its kernel had loaded at the end.
@@ -258,6 +258,7 @@ def _still(out: NotebookNode) -> NotebookNode:
 
 # ------------------------------------------------------------------------------------------------ whose file is it?
 
+
 def digest(*parts: str) -> str:
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
 
@@ -310,7 +311,7 @@ def write(path: Path, nb: NotebookNode, force: bool = False) -> Path:
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.with_suffix(".part")
     partial.write_text(text, encoding="utf-8", newline="\n")
-    os.replace(partial, target)
+    partial.replace(target)
     return target
 
 
@@ -319,6 +320,7 @@ def shown(path: Path) -> str:
 
 
 # ------------------------------------------------------------------------------------------------- what has changed
+
 
 def package_texts(package: Path) -> dict[str, str]:
     """Every module of the package, on whatever floor, by a name that is the same on every machine."""
@@ -345,6 +347,7 @@ def is_fresh(old: NotebookNode, read: NotebookNode, nb: NotebookNode, texts: dic
 
 # ------------------------------------------------------------------------------------------------------ the commands
 
+
 def build(source: Path, notebooks: Path, force: bool = False, package: Path = ROOT / PACKAGE) -> list[Path]:
     """Make both notebooks of one lesson; returns the paths written or found up to date."""
     name, start = source.stem, time.perf_counter()
@@ -359,7 +362,7 @@ def build(source: Path, notebooks: Path, force: bool = False, package: Path = RO
         _stamp(done, modules=modules, inputs=inputs_digest(nb, modules, texts))
         problems = output_problems(done, [ROOT, Path.home(), Path(sys.prefix), Path(tempfile.gettempdir())])
         if problems:
-            raise BuildError(f"{name}: " + "\n  ".join(["the executed lesson cannot be published:"] + problems))
+            raise BuildError(f"{name}: " + "\n  ".join(["the executed lesson cannot be published:", *problems]))
         written = write(target, done, force)
         print(f"{shown(written)}: executed in {time.perf_counter() - start:.0f} s")
     else:

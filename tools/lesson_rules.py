@@ -110,7 +110,7 @@ def _one_output(out: NotebookNode, ignored: bool, private: list[Path]) -> list[s
             meta = out.metadata.get(kind, {})
             if not (meta.get("alt") or out.metadata.get("alt")):
                 problems.append("shows a picture without alt text: show figures with plots.show(fig)")
-            if kind == "image/png" and not base64.b64decode(data[kind])[:8] == b"\x89PNG\r\n\x1a\n":
+            if kind == "image/png" and base64.b64decode(data[kind])[:8] != b"\x89PNG\r\n\x1a\n":
                 problems.append("holds an image/png that is no PNG file")
     text = out.get("text", "") + "".join(v for k, v in data.items() if k.startswith("text/") and isinstance(v, str))
     if WIDGET_LINE in text and not ignored:

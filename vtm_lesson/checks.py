@@ -8,69 +8,59 @@ Nothing here stops a notebook: an unsolved or wrong exercise prints what is miss
 package. Only while nbgrader grades (it sets NBGRADER_EXECUTION) does a failed check raise AssertionError.
 """
 
-from .teaching.exercise import Exercise, difference
-from .teaching.lessons_basics import (
-    alternate,
-    attention_cost,
-    frames_that_fit,
-    group_mean,
-    nearest_target,
-    proportional_attention,
-    tokens_in_film,
-    tome_step,
-)
-from .teaching.lessons_comparison import mean_interval, told_apart
-from .teaching.lessons_networks import (
-    above,
-    checkerboard,
-    merge_in_chunks,
-    pooled_weight,
-    tokens_after,
-    tokens_left,
-)
-from .teaching.lessons_saliency import (
-    block_motion,
-    centre_targets,
-    drawn_targets,
-    expected_coverage,
-    gradient_of_saliency,
-    guided_attention,
-    motion_probability,
-    saliency,
-    without_camera,
-)
-from .teaching.lessons_speed import amdahl, peak_score_memory, roofline, swapped_flops
+from __future__ import annotations
 
-__all__ = [
-    "Exercise",
-    "difference",
-    "group_mean",
-    "tokens_in_film",
-    "attention_cost",
-    "frames_that_fit",
-    "alternate",
-    "nearest_target",
-    "tome_step",
-    "proportional_attention",
-    "tokens_left",
-    "above",
-    "checkerboard",
-    "tokens_after",
-    "merge_in_chunks",
-    "pooled_weight",
-    "centre_targets",
-    "expected_coverage",
-    "block_motion",
-    "motion_probability",
-    "without_camera",
-    "saliency",
-    "guided_attention",
-    "gradient_of_saliency",
-    "drawn_targets",
-    "mean_interval",
-    "told_apart",
-    "amdahl",
-    "peak_score_memory",
-    "swapped_flops",
-    "roofline",
-]
+import importlib
+
+# The file of vtm_lesson/teaching -> the names it hands on, in the order of the lessons. A file is loaded when one of
+# its names is first used (PEP 562): a lesson is stale when a module that it loaded has changed, so a change in one
+# file's checks must not touch the lessons that use other files. `checks.pyi` tells type checkers and editors the same.
+_FILES = {
+    "exercise": ("Exercise", "difference"),
+    "lessons_basics": (
+        "group_mean",
+        "tokens_in_film",
+        "attention_cost",
+        "frames_that_fit",
+        "alternate",
+        "nearest_target",
+        "tome_step",
+        "proportional_attention",
+    ),
+    "lessons_networks": (
+        "tokens_left",
+        "above",
+        "checkerboard",
+        "tokens_after",
+        "merge_in_chunks",
+        "pooled_weight",
+    ),
+    "lessons_saliency": (
+        "centre_targets",
+        "expected_coverage",
+        "block_motion",
+        "motion_probability",
+        "without_camera",
+        "saliency",
+        "guided_attention",
+        "gradient_of_saliency",
+        "drawn_targets",
+    ),
+    "lessons_comparison": ("mean_interval", "told_apart"),
+    "lessons_speed": ("amdahl", "peak_score_memory", "swapped_flops", "roofline"),
+}
+_HOMES = {name: file for file, names in _FILES.items() for name in names}
+
+__all__ = list(_HOMES)
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}; it has {', '.join(__all__)}.")
+    value = getattr(importlib.import_module(f".teaching.{_HOMES[name]}", __package__), name)
+    globals()[name] = value  # found at once the next time
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*__all__, *globals()})

@@ -240,7 +240,7 @@ checks.tokens_after(tokens_after)
 # what torch counts while the network runs.) It counts FLOPs, 2 for every multiply-add.
 
 # %%
-paper = dict(dim=1024, chunks=(6, 30, 60), classes=9)
+paper = {"dim": 1024, "chunks": (6, 30, 60), "classes": 9}
 baseline = count(dict(**paper, partition=None), frames=60, height=16, width=16)
 naive = count(dict(**paper, gamma=4), frames=60, height=16, width=16)
 print("no merging", baseline, "\nnaive VTM, gamma = 4, R = |S|", naive, sep="\n")
@@ -249,8 +249,8 @@ print("no merging", baseline, "\nnaive VTM, gamma = 4, R = |S|", naive, sep="\n"
 # $\gamma$ acts three times over. $R$ is the gentler knob: below $|S|$, the sources that fit worst stay as they are.
 
 # %%
-settings = {f"gamma {g}": dict(gamma=g) for g in (2, 4, 6, 10)}
-settings |= {f"gamma 6, R = {r} |S|": dict(gamma=6, r=r) for r in (0.8, 0.5)}
+settings = {f"gamma {g}": {"gamma": g} for g in (2, 4, 6, 10)}
+settings |= {f"gamma 6, R = {r} |S|": {"gamma": 6, "r": r} for r in (0.8, 0.5)}
 rows = {name: count(dict(**paper, **options), 60, 16, 16) for name, options in settings.items()}
 plots.show(plots.ledger({name: row.tokens for name, row in rows.items()}, title="60 x 16 x 16 tokens through three blocks"))
 
@@ -271,7 +271,7 @@ PARTS = {"projections": "queries, keys, values", "attention": "attention", "matc
 
 def gflop(**options) -> dict[str, float]:
     """What one film costs, part by part, in billions of FLOPs."""
-    ledger = count(dict(dim=1024) | options, 60, 16, 16)
+    ledger = count({"dim": 1024} | options, 60, 16, 16)
     return {part: sum(block.flops[name] for block in ledger.blocks) / 1e9 for part, name in PARTS.items()}
 
 
@@ -599,7 +599,7 @@ for name, took in measured.items():
 
 # %%
 for dim in (256, 1024):
-    wide, narrow = (count(dict(dim=dim, partition=p, gamma=6), 60, 16, 16) for p in (None, "uniform"))
+    wide, narrow = (count({"dim": dim, "partition": p, "gamma": 6}, 60, 16, 16) for p in (None, "uniform"))
     floor = sum(wide.blocks[0].flops[part] for part in ("queries, keys, values", "attention"))
     print(f"C = {dim:4}: {wide.flops / narrow.flops:.1f} times fewer FLOPs at gamma 6, {wide.flops / floor:.1f} at any gamma")
 

@@ -454,7 +454,7 @@ for step in steps:
         by_kind[name].append(hits(s, mask, 6).mean().item())
 
 # %% tags=["nbval-ignore-output"]
-look = dict(xlabel="training steps, 32 films each", reference=(1 / GAMMA, "chance"))
+look = {"xlabel": "training steps, 32 films each", "reference": (1 / GAMMA, "chance")}
 plots.show(plots.curves(steps, by_way, ylabel="recall of the actor", title="The actor among the targets, validation films", **look))
 plots.show(plots.curves(steps, by_kind, ylabel="share that become targets", title="What becomes a target, all films", **look))
 
@@ -658,9 +658,9 @@ def actor_targets(model: VideoClassifier, items: Items) -> float:
 
 
 options = {
-    "learnable, add": dict(partition="learnable", aux="add"),
-    "learnable, heads": dict(partition="learnable", aux="heads"),
-    "random targets": dict(partition="random"),
+    "learnable, add": {"partition": "learnable", "aux": "add"},
+    "learnable, heads": {"partition": "learnable", "aux": "heads"},
+    "random targets": {"partition": "random"},
 }
 recipe, models, recalls, history = Recipe(epochs=3, warmup=0.5, lr=3e-3), {}, {}, {}
 
@@ -756,12 +756,12 @@ print("same logits with a broken auxiliary path:", torch.equal(*outputs))
 # The bill at the paper's size: 60 frames of 16 x 16 tokens, 1024 channels, chunks of 6, 30 and 60 frames, gamma = 6.
 
 # %%
-paper = dict(dim=1024, chunks=(6, 30, 60), gamma=GAMMA)
+paper = {"dim": 1024, "chunks": (6, 30, 60), "gamma": GAMMA}
 bills = {
-    "no merging": count(paper | dict(partition=None), 60, 16, 16),
-    "naive": count(paper | dict(partition="uniform"), 60, 16, 16),
-    "learnable, test": count(paper | dict(partition="learnable"), 60, 16, 16),
-    "learnable, training": count(paper | dict(partition="learnable"), 60, 16, 16, training=True),
+    "no merging": count(paper | {"partition": None}, 60, 16, 16),
+    "naive": count(paper | {"partition": "uniform"}, 60, 16, 16),
+    "learnable, test": count(paper | {"partition": "learnable"}, 60, 16, 16),
+    "learnable, training": count(paper | {"partition": "learnable"}, 60, 16, 16, training=True),
 }
 for name, ledger in bills.items():
     print(f"{name:20s} {ledger.flops / 1e9:8.1f} GFLOPs (forward)")

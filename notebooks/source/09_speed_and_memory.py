@@ -25,6 +25,8 @@ from statistics import median
 
 os.environ["KINETO_LOG_LEVEL"] = "6"  # keeps torch's profiler quiet; it is read when torch is imported
 
+import itertools
+
 import torch
 
 from vtm_lesson import checks, data_path, measuring, plots
@@ -132,7 +134,7 @@ def steps(model):
     for hook in hooks:
         hook.remove()
     table = [dict.fromkeys(STEPS, 0.0) for _ in model.blocks]
-    for (_, _, before), (block, step, now) in zip(marks, marks[1:], strict=False):
+    for (_, _, before), (block, step, now) in itertools.pairwise(marks):
         if step is not None:
             table[block][step] += 1e3 * (now - before)
     return table

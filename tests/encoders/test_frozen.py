@@ -136,7 +136,7 @@ def test_without_internet_the_error_says_what_to_do(monkeypatch):
         raise OSError("no route to host")
 
     monkeypatch.setattr(timm, "create_model", offline)
-    with pytest.raises(RuntimeError, match='load_encoder\\("patch"\\).*random:vit_large'):
+    with pytest.raises(RuntimeError, match=r'load_encoder\("patch"\).*random:vit_large'):
         E.load_encoder("vit_large_patch16_224.augreg_in21k")
     with pytest.raises(ValueError, match="no encoder"):
         E.load_encoder("vit_enormous")

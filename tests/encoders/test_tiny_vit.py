@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from helpers import random
 from safetensors.torch import load_file
 
 from vtm_lesson import data_path, films, tome
@@ -37,7 +38,7 @@ def test_pixels():
 
 
 def test_merging_leaves_it_as_it_was_at_r_zero(model):
-    x = torch.randn(2, 3, 96, 96, generator=torch.Generator().manual_seed(0))
+    x = random(2, 3, 96, 96)
     with torch.no_grad():
         before = model(x)
         assert torch.equal(tome.apply(model, 0)(x), before)

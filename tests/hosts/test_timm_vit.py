@@ -186,10 +186,7 @@ def plain_tome(model, films, amounts, proportional, order="time"):
             hidden = linear(norm(x, name + "norm2"), name + "mlp.fc1")
             x = x + linear(hidden * 0.5 * (1 + erf(hidden / math.sqrt(2))), name + "mlp.fc2")
         x = norm(x, "norm")
-        if n_protected:
-            pooled = x[0]
-        else:
-            pooled = norm(sum(s * t for s, t in zip(size, x, strict=True)) / sum(size), "fc_norm")
+        pooled = x[0] if n_protected else norm(sum(s * t for s, t in zip(size, x, strict=True)) / sum(size), "fc_norm")
         outputs.append(linear(pooled, "head"))
         groups.append(members)
     return np.stack(outputs), groups
@@ -277,7 +274,7 @@ def test_dropping_is_the_same_model_on_fewer_tokens(model, images):
 
     with torch.no_grad():
         x = model.patch_embed(images)
-        x = model.norm_pre(model._pos_embed(x))  # noqa: SLF001
+        x = model.norm_pre(model._pos_embed(x))
         x = model.blocks[0](x)[:, [0, 1, *range(5, 17)]]
         expected = model.forward_head(model.norm(model.blocks[2](model.blocks[1](x))))
         got = tome.apply(model, [3, 0, 0], reducer=First())(images)
@@ -396,7 +393,7 @@ def test_amount_from_similarity(model, images):
     model(images)
     assert [m.n_out - 1 for m in model.layer_merges] == [8, 4, 2]
     tome.apply(model, lambda index, similarity: 0.5)
-    with pytest.raises(ValueError, match="gave 0.5 in block 0"):
+    with pytest.raises(ValueError, match=r"gave 0\.5 in block 0"):
         model(images)
 
 
@@ -492,7 +489,7 @@ def test_attention_without_a_mask_is_refused(model, images, monkeypatch):
     """As in timm before 1.0.16."""
     forward = vit.Attention.forward
     monkeypatch.setattr(vit.Attention, "forward", lambda self, x: forward(self, x))
-    with pytest.raises(ValueError, match="install timm 1.0.16 or newer"):
+    with pytest.raises(ValueError, match=r"install timm 1\.0\.16 or newer"):
         tome.apply(model, 2)
     tome.apply(model, 2, proportional=False)
 

@@ -14,7 +14,7 @@ from vtm_lesson.network.tokens import Chunks
 
 def pair(partition="uniform", **options):
     """The same network with fused and with merged attention, in float64."""
-    options = dict(dim=24, chunks=(2, 4, 8), classes=5, gamma=3, partition=partition) | options
+    options = {"dim": 24, "chunks": (2, 4, 8), "classes": 5, "gamma": 3, "partition": partition} | options
     torch.manual_seed(0)
     fused = M.VideoClassifier(**options).double().eval()
     merged = M.VideoClassifier(**options, attention="merged").double().eval()
@@ -163,15 +163,15 @@ def test_many_small_chunks_go_a_tile_at_a_time():
 
 
 def test_flops_at_the_papers_size_by_hand():
-    block = M.count(dict(dim=1024, gamma=10, attention="merged"), 60, 16, 16).blocks[0].flops
+    block = M.count({"dim": 1024, "gamma": 10, "attention": "merged"}, 60, 16, 16).blocks[0].flops
     kept = 1540  # ten chunks of 1,536 tokens leave 154 each
     assert block["queries, keys, values"] == 2 * 15360 * 1024 * 2048 + 2 * kept * 1024 * 1024
     assert block["attention"] == 10 * 2 * 1536 * 1024 * (1536 + 154)
-    usual = M.count(dict(dim=1024, gamma=10), 60, 16, 16).blocks[0].flops
+    usual = M.count({"dim": 1024, "gamma": 10}, 60, 16, 16).blocks[0].flops
     by_hand = [10 * flops for flops in checks.swapped_flops.answer(1536, 154, 1024)]  # what lesson 09 asks for
     assert by_hand == [part["queries, keys, values"] + part["attention"] for part in (usual, block)]
-    training = M.count(dict(dim=1024, gamma=10, attention="merged"), 60, 16, 16, training=True)
-    assert training == M.count(dict(dim=1024, gamma=10), 60, 16, 16, training=True)
+    training = M.count({"dim": 1024, "gamma": 10, "attention": "merged"}, 60, 16, 16, training=True)
+    assert training == M.count({"dim": 1024, "gamma": 10}, 60, 16, 16, training=True)
 
 
 @pytest.mark.parametrize("options", [{"merge_at": "before_attention"}, {"match_within": "video"}, {"heads": 2}])

@@ -27,7 +27,7 @@ def tokens(batch=2, grid=GRID, dim=24, seed=0, dtype=torch.float32):
 
 def network(partition="uniform", seed=0, **options):
     torch.manual_seed(seed)
-    options = dict(dim=24, chunks=(2, 4, 8), classes=5, gamma=3) | options
+    options = {"dim": 24, "chunks": (2, 4, 8), "classes": 5, "gamma": 3} | options
     return M.VideoClassifier(partition=partition, **options).eval()
 
 
@@ -43,7 +43,7 @@ def chosen(seen):
 @torch.no_grad()
 def reference(net, x, gamma, r, merge_first=False, residual=False):
     """The paper's forward pass for one video in float64, uniform partition, one token and one chunk at a time."""
-    x = [row for row in x.double().flatten(0, 2)]
+    x = list(x.double().flatten(0, 2))
     frame_tokens = GRID[1] * GRID[2]
     cells = [(1, frame_tokens)] * GRID[0]  # (frames, tokens) that stay together
     for block in net.blocks:
@@ -303,7 +303,7 @@ def test_weighted_averages_and_pooling(weight):
 def context(batch=2, grid=GRID, gamma=3.0, **more):
     x, motion, oracle = tokens(batch, grid)
     state = Tokens.start(x, motion, oracle)
-    known = dict(position=state.position, size=state.size, motion=state.motion, oracle=state.oracle)
+    known = {"position": state.position, "size": state.size, "motion": state.motion, "oracle": state.oracle}
     return Context(state.x, gamma, *grid, **known | more)
 
 
@@ -518,7 +518,7 @@ def _plans(net):
 @pytest.mark.parametrize("gamma", [4, 6, 10])
 @pytest.mark.parametrize("r", [0.5, 0.8, 1.0])
 def test_token_counts_at_the_papers_size(gamma, r):
-    ledger = M.count(dict(dim=1024, gamma=gamma, r=r), 60, 16, 16)
+    ledger = M.count({"dim": 1024, "gamma": gamma, "r": r}, 60, 16, 16)
     left = lambda n: n - math.floor(r * (n - math.ceil(n / gamma)) + 1e-9)  # noqa: E731
     first = 10 * left(6 * 256)
     second = 2 * left(first // 2)
@@ -529,7 +529,7 @@ def test_token_counts_at_the_papers_size(gamma, r):
 
 
 def test_flops_by_hand_at_the_papers_size():
-    ledger = M.count(dict(dim=1024, gamma=4, classes=9), 60, 16, 16)
+    ledger = M.count({"dim": 1024, "gamma": 4, "classes": 9}, 60, 16, 16)
     block = ledger.blocks[0].flops
     assert block["queries, keys, values"] == 2 * 15360 * 1024 * 3072
     assert block["attention"] == 10 * 2 * (2 * 1536 * 1536 * 1024)
@@ -541,7 +541,7 @@ def test_flops_by_hand_at_the_papers_size():
     assert last["linear"] == 2 * 240 * 256 * 128
     assert ledger.head == 2 * 128 * 9
     assert ledger.flops == sum(sum(b.flops.values()) for b in ledger.blocks) + ledger.head
-    base = M.count(dict(dim=1024, partition=None, widths=(512, 256, 256)), 60, 16, 16)
+    base = M.count({"dim": 1024, "partition": None, "widths": (512, 256, 256)}, 60, 16, 16)
     assert base.tokens == (15360,) * 4 and base.blocks[2].flops["linear"] == 2 * 15360 * 256 * 256
     assert "15,360" in str(ledger)
 
@@ -616,7 +616,7 @@ def test_wrong_settings_are_named(options, words):
 
 
 def test_wrong_input_is_named():
-    x, motion, oracle = tokens()
+    x, motion, _oracle = tokens()
     with pytest.raises(ValueError, match="multiple of the one before"):
         network(chunks=(2, 3, 7))(x)
     with pytest.raises(ValueError, match="grid"):

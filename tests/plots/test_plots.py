@@ -8,6 +8,7 @@ import matplotlib.pyplot
 import numpy as np
 import pytest
 import torch
+from helpers import random
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from PIL import Image
@@ -31,7 +32,7 @@ def film():
 
 @pytest.fixture
 def keys():
-    return torch.randn(1, N, 6, generator=torch.Generator().manual_seed(0))
+    return random(1, N, 6)
 
 
 def drawn(ax):
@@ -168,7 +169,7 @@ def test_targets_count_the_actor(film):
 
 
 def test_matching_draws_each_source_to_its_target():
-    keys = torch.randn(9, 3, generator=torch.Generator().manual_seed(2))
+    keys = random(9, 3, seed=2)
     targets = torch.tensor([1, 4, 5])
     merge, (best, cosine) = match_plain(keys[None], targets, 4), nearest(keys[None], targets)
     fig = plots.matching(keys, targets, 4, names=list("abcdefghi"))

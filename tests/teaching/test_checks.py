@@ -1,11 +1,17 @@
 """Every check accepts the right answer and tells each known mistake from the others."""
 
+import ast
+import importlib
+from pathlib import Path
+
 import pytest
 import torch
+from helpers import python
 
-from vtm_lesson import checks
+from vtm_lesson import checks, teaching
 
-EXERCISES = [value for value in vars(checks).values() if isinstance(value, checks.Exercise)]
+NAMES = [name for name in checks.__all__ if name not in ("Exercise", "difference")]
+EXERCISES = [getattr(checks, name) for name in NAMES]
 MISTAKES = [(e, words, wrong) for e in EXERCISES for words, wrong in e.mistakes]
 
 
@@ -24,7 +30,7 @@ def test_right_answer_passes(exercise, capsys):
 def test_every_exercise_has_three_hints_and_knows_mistakes(exercise):
     assert len(exercise.hints) == 3
     assert len(exercise.mistakes) >= 2
-    assert vars(checks)[exercise.name] is exercise, "the name printed must be the name called"
+    assert getattr(checks, exercise.name) is exercise, "the name printed must be the name called"
 
 
 @pytest.mark.parametrize("exercise, words, wrong", MISTAKES, ids=lambda x: getattr(x, "name", ""))
@@ -97,3 +103,46 @@ def test_difference_in_words():
     assert "2 results" in checks.difference(one, (one, one))
     assert checks.difference(1.00001, 1.0) is None and "got 2" in checks.difference(2, 1.0)
     assert checks.difference(torch.tensor(3), 3) is None
+
+
+LOADED = """
+import sys
+from vtm_lesson import checks
+def files():
+    return {name.split(".")[-1] for name in sys.modules if name.startswith("vtm_lesson.teaching.lessons_")}
+assert not files(), files()
+assert "nearest_target" in dir(checks) and not files(), files()
+checks.nearest_target
+print(*sorted(files()))
+from vtm_lesson.checks import amdahl
+print(*sorted(files()))
+"""
+
+
+def test_a_check_loads_no_other_lessons_file():
+    done = python("-c", LOADED)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == ["lessons_basics", "lessons_basics lessons_speed"]
+
+
+def test_every_exercise_of_the_lessons_is_handed_on():
+    written = {}
+    for path in Path(teaching.__file__).parent.glob("lessons_*.py"):
+        module = importlib.import_module(f"{teaching.__name__}.{path.stem}")
+        written |= {name: value for name, value in vars(module).items() if isinstance(value, checks.Exercise)}
+    assert sorted(NAMES) == sorted(written), "checks.py hands on what the lessons_*.py have, and nothing else"
+    assert all(getattr(checks, name) is value for name, value in written.items())
+
+
+def test_the_stub_says_the_same_as_the_module():
+    stub = ast.parse(Path(checks.__file__).with_suffix(".pyi").read_text(encoding="utf-8"))
+    imports = [node for node in stub.body if isinstance(node, ast.ImportFrom)]
+    found = {alias.asname: (node.module, alias.name) for node in imports for alias in node.names}
+    assert sorted(found) == sorted(checks.__all__), "checks.pyi has the names of checks.py"
+    for name, (file, inner) in found.items():
+        assert getattr(importlib.import_module(f"vtm_lesson.{file}"), inner) is getattr(checks, name)
+
+
+def test_an_unknown_name_says_which_there_are():
+    with pytest.raises(AttributeError, match=r"nearest_targets.*nearest_target,"):
+        _ = checks.nearest_targets

@@ -108,6 +108,7 @@ def without_execution(monkeypatch, modules: tuple[str, ...] = ()) -> list[str]:
 
 # ------------------------------------------------------------------------------------------------------ the products
 
+
 def test_two_builds_are_byte_identical(built: Path, lesson: Path):
     build_lessons.build(lesson, lesson.parent)
     assert products(lesson.parent) == products(built)
@@ -242,7 +243,7 @@ def test_a_change_behind_a_lazy_front_door_marks_exactly_the_lessons_that_use_it
     assert outputs(nested) == "now in use\n"
 
     (package / "plain.py").unlink()
-    with pytest.raises(BuildError, match="08_plain(.|\n)*No module named"):
+    with pytest.raises(BuildError, match=r"08_plain(.|\n)*No module named"):
         executed()
     assert names == ["08_plain"]
 
@@ -404,6 +405,7 @@ def test_check_says_what_is_wrong(lesson: Path, tmp_path: Path, monkeypatch):
 
 # --------------------------------------------------------------------------------------------------- what is refused
 
+
 @pytest.mark.parametrize(
     ("old", "new", "words"),
     [
@@ -484,6 +486,7 @@ def test_good_outputs_pass():
 
 # ------------------------------------------------------------------------------------------------ nbval and nbgrader
 
+
 def test_nbval_compares_and_never_writes(built: Path, tmp_path: Path):
     root = Path(build_lessons.__file__).parent.parent
     good, bad = tmp_path / "good.ipynb", tmp_path / "bad.ipynb"
@@ -498,7 +501,7 @@ def test_nbval_compares_and_never_writes(built: Path, tmp_path: Path):
     assert products(tmp_path) == before
 
 
-GRADED = f'''\
+GRADED = f"""\
 # %% [markdown]
 # # 07 Tiny
 
@@ -516,7 +519,7 @@ def double(x):
 
 {CHECK}
 double_is_right(double)
-'''
+"""
 
 
 @pytest.mark.filterwarnings("ignore:Object of type <Submitted")  # nbgrader's own use of its database

@@ -12,7 +12,8 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
-from vtm_lesson.training.loop import Items, Recipe, evaluate, fit, rate, split
+from vtm_lesson.network import denormals
+from vtm_lesson.training.loop import Items, Recipe, evaluate, fit, schedule, split
 
 ROOT = Path(__file__).parents[2]
 QUIET = {"progress": False, "device": "cpu"}
@@ -73,11 +74,18 @@ def test_steps_are_those_of_a_plain_loop():
         torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-6)
 
 
-def test_rate_rises_then_falls():
-    values = [rate(step, 100, 10) for step in range(100)]
-    assert values[0] == pytest.approx(0.1) and values[9] == values[10] == 1
-    assert values[55] == pytest.approx(0.5)
-    assert all(a > b for a, b in zip(values[10:], values[11:], strict=False)) and values[-1] < 0.01
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(("steps", "warmup"), [(100, 10), (100, 1), (100, 0), (7, 7), (1, 0)])
+def test_the_rate_rises_then_falls(steps, warmup):
+    """Against the recipe in one formula each: (k + 1) / warmup of the full rate, then half a cosine wave."""
+    optimizer = torch.optim.AdamW([nn.Parameter(torch.zeros(1))], lr=0.5)
+    rates = schedule(optimizer, steps, warmup)
+    for k in range(steps):
+        wave = (1 + math.cos(math.pi * (k - warmup) / max(1, steps - warmup))) / 2
+        expected = (k + 1) / warmup if k < warmup else wave
+        assert optimizer.param_groups[0]["lr"] == pytest.approx(0.5 * expected, rel=1e-12), k
+        optimizer.step()
+        rates.step()
 
 
 class Stops(Items):
@@ -92,6 +100,7 @@ class Stops(Items):
         return super().__getitems__(index)
 
 
+@pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("after", [2, 5, 9, 14])
 def test_resuming_changes_nothing(tmp_path, after):
     """60 items, 4 batches an epoch; stopped early in an epoch, inside a later one, and before the first save."""
@@ -139,6 +148,23 @@ def test_fit_leaves_the_callers_chance_alone():
     torch.manual_seed(4)
     fit(model, toy(), toy(20, 1), Recipe(epochs=1, warmup=0), **QUIET)
     assert torch.equal(torch.rand(3), expected)
+
+
+def test_denormals_are_0_in_training_and_evaluation_only():
+    seen = []
+
+    def forward(model, batch):
+        seen.append((model.training, denormals.are_flushed()))
+        return model(batch["tokens"])
+
+    possible = torch.set_flush_denormal(True)  # not on every processor
+    torch.set_flush_denormal(False)
+    model = Pooled()
+    fit(model, toy(16), toy(16, 1), Recipe(epochs=1, warmup=0), forward=forward, **QUIET)
+    assert not denormals.are_flushed()
+    evaluate(model, toy(16), forward=forward)
+    assert not denormals.are_flushed()
+    assert seen == [(True, possible), (False, possible), (False, possible)]
 
 
 def test_every_path_has_its_own_loss():

@@ -14,15 +14,16 @@ import hashlib
 import io
 import json
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import torch
 from safetensors.torch import load_file
-from torch import nn
+from torch import Tensor
 from tqdm import tqdm
 
 from .. import films, video
@@ -34,6 +35,15 @@ PART = 50  # films in one file
 # Not a digest of their source: a comment would throw away hours of work.
 FORMAT = 1
 COLUMNS = ("tokens", "motion", "oracle", "label", "way")
+
+
+class Encoder(Protocol):
+    """What turns films into tokens: a frozen module with `encode`. Its weights tell it from other encoders."""
+
+    def encode(self, frames: Tensor) -> Tensor:
+        """Frames (B, L, H, W, 3) uint8 -> tokens (B, L, h, w, C)."""
+
+    def state_dict(self) -> Mapping[str, Tensor]: ...
 
 
 def cache_folder() -> Path:
@@ -50,21 +60,63 @@ def toy_films(
     size: int = 64,
     patch: int = 8,
     noise: float = 0.0,
-    encoder: nn.Module | None = None,
+    encoder: Encoder | None = None,
     folder: str | Path | None = None,
     workers: int = 1,
     progress: bool = True,
 ) -> Items:
-    """n toy films, the ways taking turns, as tokens on a grid of L x H x W = frames x size/patch x size/patch.
+    """Make n toy films as tokens on a grid of L x H x W = frames x size/patch x size/patch, and keep them.
 
-    tokens (n, L, H, W, C) float16, from the encoder. motion (n, L, H, W) float32, in pixels, by the codec's vectors.
-    oracle (n, L, H, W) float32, how much of each patch the actor covers. label (n,) the gesture, way (n,) the index
-    into `films.WAYS`, both int64.
+    Parameters
+    ----------
+    n : int
+        Films, 1 or more. They are made in parts of 50.
+    seed : int
+        0 or more. Film i is the same whatever n is, and films of different seeds differ.
+    ways : sequence of str, optional
+        The ways of filming, which take turns.
+    frames : int, optional
+        L.
+    size : int, optional
+        Pixels of a side of the frame, a multiple of patch.
+    patch : int, optional
+        Pixels of a side of a token.
+    noise : float, optional
+        Standard deviation of what is added to every number of a token, the same each time (a film's noise belongs to
+        the film).
+    encoder : Encoder, optional
+        A frozen module whose `encode` takes frames (B, L, H, W, 3) uint8 to tokens (B, L, h, w, C). Default: the
+        course's own, patches of 8.
+    folder : str or Path, optional
+        Where parts are kept. Default: `cache_folder()`.
+    workers : int, optional
+        Processes that make films.
+    progress : bool, optional
+        Show a bar while films are made.
 
-    Film i is the same whatever n is, and films of different seeds differ. noise: standard deviation of what is added
-    to every number of a token, the same each time (a film's noise belongs to the film). encoder: a frozen module whose
-    `encode` takes frames (B, L, H, W, 3) uint8 to tokens (B, L, h, w, C); default: the course's own, patches of 8.
-    folder: where parts are kept; default `cache_folder()`. workers: processes that make films.
+    Returns
+    -------
+    Items
+        Its columns: tokens (n, L, H, W, C) float16, from the encoder; motion (n, L, H, W) float32, in pixels, by the
+        codec's vectors; oracle (n, L, H, W) float32, how much of each patch the actor covers; label (n,) int64, the
+        gesture; way (n,) int64, the index into `films.WAYS`.
+
+    Raises
+    ------
+    ValueError
+        For n, seed, noise or workers out of range, and as `films.make`.
+
+    Examples
+    --------
+    A folder of your own, so that nothing is left behind:
+
+    >>> import tempfile, vtm_lesson as vtm
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     items = vtm.toy_films(3, seed=0, frames=2, size=32, folder=folder, progress=False)
+    >>> items.columns["tokens"].shape
+    torch.Size([3, 2, 4, 4, 48])
+    >>> [vtm.films.WAYS[way] for way in items.columns["way"]]
+    ['centred', 'roaming', 'handheld']
     """
     ways = (ways,) if isinstance(ways, str) else tuple(ways)
     if n < 1 or seed < 0 or noise < 0 or workers < 1:
@@ -122,7 +174,7 @@ def _in_order(function: Callable, jobs: list, workers: int) -> Iterator:
         yield from pool.map(function, jobs)
 
 
-def _digest(what: dict, encoder: nn.Module) -> str:
+def _digest(what: dict, encoder: Encoder) -> str:
     """A name for these settings, this encoder and this format: what another one made is not used again."""
     found = hashlib.sha256(json.dumps({"format": FORMAT, **what}).encode())
     for name, value in sorted(encoder.state_dict().items()):

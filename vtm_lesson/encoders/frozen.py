@@ -16,10 +16,12 @@ from __future__ import annotations
 import os
 import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from einops import rearrange
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 from tqdm import tqdm
@@ -37,8 +39,27 @@ PATCH = 8  # pixels
 class PatchEncoder(nn.Module):
     """Frames to one token per 8 x 8 pixels. Each sees 48 x 48, as 8 x 8 do not show a gesture.
 
-    The tokens are standardised: mean 0 and variance 1 in every channel over the training scenes. `hue` and `gesture`
-    are the heads it was trained with: logits of no figure or one of 5 hues (0 none, 1 the actor's), and of 8 gestures.
+    The tokens are standardised: mean 0 and variance 1 in every channel over the training scenes.
+
+    Parameters
+    ----------
+    dim : int, optional
+        C, the channels of a token.
+
+    Attributes
+    ----------
+    hue : nn.Linear
+        A head it was trained with: logits of no figure or one of 5 hues (0 none, 1 the actor's).
+    gesture : nn.Linear
+        The other one: logits of 8 gestures.
+
+    Examples
+    --------
+    >>> import torch, vtm_lesson as vtm
+    >>> encoder = vtm.load_encoder("patch")  # a trained PatchEncoder
+    >>> tokens = encoder(torch.zeros(1, 3, 32, 64))
+    >>> tokens.shape, encoder.hue(tokens).shape
+    (torch.Size([1, 4, 8, 48]), torch.Size([1, 4, 8, 6]))
     """
 
     def __init__(self, dim: int = 48):
@@ -66,10 +87,37 @@ class PatchEncoder(nn.Module):
         return self.standard(self.see(2 * pixels - 1)).permute(0, 2, 3, 1)
 
     def encode(self, frames: np.ndarray | Tensor, grid: tuple[int, int] | None = None, batch: int = 64) -> Tensor:
-        """(L, H, W, 3) uint8 frames, or (B, L, H, W, 3), to tokens (L, h, w, C) or (B, L, h, w, C), float32.
+        """Turn frames into tokens, one per 8 x 8 pixels.
 
-        One token per 8 x 8 pixels; with `grid` the frames are first resized so that there are h x w tokens. A figure
-        in the training scenes is 2.5 to 4.5 tokens high.
+        Parameters
+        ----------
+        frames : array or Tensor
+            (L, H, W, 3) or (B, L, H, W, 3) uint8, RGB.
+        grid : (int, int), optional
+            (h, w): the frames are first resized so that there are h x w tokens. A figure in the training scenes is 2.5
+            to 4.5 tokens high. Default: H/8 x W/8.
+        batch : int, optional
+            Frames at a time.
+
+        Returns
+        -------
+        Tensor
+            (L, h, w, C) or (B, L, h, w, C) float32, on the CPU.
+
+        Raises
+        ------
+        ValueError
+            For other shapes or dtypes, and for frames that do not divide into patches.
+
+        Examples
+        --------
+        >>> import vtm_lesson as vtm
+        >>> clip = vtm.read_video(vtm.films.sample("centred"), frames=4, size=64)
+        >>> encoder = vtm.load_encoder("patch")
+        >>> encoder.encode(clip.frames).shape
+        torch.Size([4, 8, 8, 48])
+        >>> encoder.encode(clip.frames, grid=(6, 6)).shape
+        torch.Size([4, 6, 6, 48])
         """
         frames = _checked(frames)
         height, width = (8 * n for n in grid) if grid else frames.shape[-3:-1]
@@ -83,6 +131,10 @@ class PatchEncoder(nn.Module):
 
 class TimmEncoder(nn.Module):
     """A timm model as an encoder: one token per patch, class and register tokens left out."""
+
+    model: Any  # timm's models share names of methods, but no class that has them
+    mean: Tensor
+    std: Tensor
 
     def __init__(self, model: nn.Module, settings: dict):
         super().__init__()
@@ -109,11 +161,36 @@ class TimmEncoder(nn.Module):
 
 
 def load_encoder(name: str = "patch", device: str | torch.device = "cpu") -> PatchEncoder | TimmEncoder:
-    """A frozen encoder: "patch", the project's own; or a timm model by its name, downloaded if need be.
+    """Load a frozen encoder, frames to tokens: in eval mode, and no parameter of it requires a gradient.
 
-    "random:vit_tiny_patch16_224" is that timm model with random weights: fine for timing, and warned about.
-    Raises ValueError for a name that does not exist, RuntimeError if weights cannot be had (offline, the download is
-    tried for up to a minute first; set HF_HUB_OFFLINE=1 to be told at once).
+    Parameters
+    ----------
+    name : str, optional
+        "patch", the project's own; or a timm model by its name, downloaded if need be. "random:vit_tiny_patch16_224"
+        is that timm model with random weights: fine for timing, and warned about.
+    device : str or torch.device, optional
+        Where it computes. Its tokens come back to the CPU.
+
+    Returns
+    -------
+    PatchEncoder or TimmEncoder
+        `encode` turns frames into tokens, `dim` is their number of channels.
+
+    Raises
+    ------
+    ValueError
+        For a name that does not exist.
+    RuntimeError
+        If weights cannot be had. Offline, the download is tried for up to a minute first; set HF_HUB_OFFLINE=1 to be
+        told at once.
+
+    Examples
+    --------
+    >>> import vtm_lesson as vtm
+    >>> clip = vtm.read_video(vtm.films.sample("centred"), frames=4, size=64)
+    >>> tokens = vtm.load_encoder("patch").encode(clip.frames)
+    >>> tokens.shape
+    torch.Size([4, 8, 8, 48])
     """
     encoder = _patch() if name == "patch" else _timm(name)
     for parameter in encoder.parameters():
@@ -215,7 +292,7 @@ def scenes(n: int, seed: int, size: int = 96, figures: int = 7) -> tuple[Tensor,
             owner[rows, columns][body[cut] > 127] = len(cast) - 1
         noise = rng.random((size, size), dtype=np.float32)
         frames[i] += np.floor(noise * 7 - 3).astype(np.int8).astype(np.uint8)[..., None]
-        blocks = owner.reshape(cells, PATCH, cells, PATCH).transpose(0, 2, 1, 3).reshape(cells, cells, -1)
+        blocks = rearrange(owner, "(h p) (w q) -> h w (p q)", p=PATCH, q=PATCH)
         area = np.stack([(blocks == k).mean(-1) for k in range(1, len(cast))], -1)
         first = area.argmax(-1) + 1
         first[area.max(-1) < ACTOR_SHARE] = 0
@@ -232,7 +309,8 @@ def train(path: Path, n: int = 4000, epochs: int = 16, dim: int = 48, seed: int 
         order = [torch.randperm(n) for _ in range(epochs)]
     steps = epochs * -(-n // 64)
     optimiser = torch.optim.AdamW(encoder.parameters(), lr=3e-3, weight_decay=0.01)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 3e-3, total_steps=steps, pct_start=0.1)
+    # Not the recipe of `fit`: the stored weights were made with one cycle, which turns the momentum as well.
+    rates = torch.optim.lr_scheduler.OneCycleLR(optimiser, 3e-3, total_steps=steps, pct_start=0.1)
     bar = tqdm(total=steps, desc="Training", unit="step")
     for i in (part for epoch in order for part in epoch.split(64)):
         tokens = encoder(frames[i].permute(0, 3, 1, 2).float() / 255)
@@ -242,7 +320,7 @@ def train(path: Path, n: int = 4000, epochs: int = 16, dim: int = 48, seed: int 
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
-        schedule.step()
+        rates.step()
         bar.update()
         bar.set_postfix(loss=f"{loss.item():.3f}", refresh=False)
     bar.close()

@@ -7,12 +7,12 @@ import html
 from functools import cache
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from .. import plots
 from ..merging.merge import Merge
 from ..merging.partition import Grid
 from ..plots import strips
+from ..plots.style import Picture
 
 GAMMAS = (1, 2, 4, 6, 10, 20, 50, 100, 196)
 
@@ -61,7 +61,7 @@ def _live():
     return ipywidgets if getattr(get_ipython(), "kernel", None) is not None else None
 
 
-def _side_by_side(film: np.ndarray, merge: Merge, grid: Grid, frame: int) -> Figure:
+def _side_by_side(film: np.ndarray, merge: Merge, grid: Grid, frame: int) -> Picture:
     group = merge.group[0].numpy().reshape(grid)
     merged = strips.average(film, group, "patch")[frame]
     here, counts = np.unique(group[frame], return_counts=True)
@@ -73,7 +73,7 @@ def _side_by_side(film: np.ndarray, merge: Merge, grid: Grid, frame: int) -> Fig
     return fig
 
 
-def _image(fig: Figure) -> str:
+def _image(fig: Picture) -> str:
     """The figure as HTML, its alt text once for screen readers and its last sentence below, for everybody."""
     data = base64.b64encode(plots.png(fig)).decode()
     alt = html.escape(fig.alt, quote=True)

@@ -120,7 +120,7 @@ def _shape(gesture, step, tall, walks):
     rows, columns = foot + int(0.12 * tall) + 2, 2 * half + 1
     x = (np.arange(columns) - half).astype(np.float32)[None, :]
     y = (foot - np.arange(rows)).astype(np.float32)[:, None]
-    parts = [tuple(v * tall for v in part[:5]) + (part[5],) for part in pose(gesture, step / PHASES, walks)]
+    parts = [(*(v * tall for v in part[:5]), part[5]) for part in pose(gesture, step / PHASES, walks)]
     line = max(0.6, 0.02 * tall)
     body = np.zeros((rows, columns), np.float32)
     tone = np.zeros((rows, columns), np.float32)

@@ -21,6 +21,7 @@ from pathlib import Path
 
 import av
 import numpy as np
+from einops import rearrange
 from tqdm import tqdm
 
 from .. import video
@@ -36,13 +37,44 @@ ACTOR_SHARE = 0.1  # a patch belongs to the actor when the actor covers at least
 
 @dataclass
 class Film:
-    """One film and everything that is known about it. L frames of H x W pixels, patches of p x p pixels."""
+    """One film and everything that is known about it. L frames of H x W pixels, patches of p x p pixels.
 
-    frames: np.ndarray  # (L, H, W, 3) uint8, RGB
-    label: int  # index into GESTURES
-    actor: np.ndarray  # (L, H/p, W/p) bool: the actor covers at least ACTOR_SHARE of the patch
-    share: np.ndarray  # (L, H/p, W/p) float32 in [0, 1]: how much of the patch the actor covers
-    camera: np.ndarray  # (L, 2) int64: x and y of the frame's upper left corner on the set, in pixels
+    Attributes
+    ----------
+    frames : array
+        (L, H, W, 3) uint8, RGB.
+    label : int
+        Index into GESTURES; `gesture` is the name.
+    actor : array
+        (L, H/p, W/p) bool: the actor covers at least ACTOR_SHARE of the patch.
+    share : array
+        (L, H/p, W/p) float32 in [0, 1]: how much of the patch the actor covers.
+    camera : array
+        (L, 2) int64: x and y of the frame's upper left corner on the set, in pixels.
+    way : str
+        One of WAYS.
+    seed : int
+        What it was made from.
+    patch : int
+        p.
+    fps : int
+        Frames a second when it is written.
+
+    Examples
+    --------
+    >>> import vtm_lesson as vtm
+    >>> film = vtm.films.make(7, "centred", frames=6, size=64)
+    >>> film
+    Film(centred, kick, 6 frames of 64 x 64, seed 7)
+    >>> film.frames.shape, film.actor.shape
+    ((6, 64, 64, 3), (6, 8, 8))
+    """
+
+    frames: np.ndarray
+    label: int
+    actor: np.ndarray
+    share: np.ndarray
+    camera: np.ndarray
     way: str
     seed: int
     patch: int
@@ -53,15 +85,25 @@ class Film:
         return GESTURES[self.label]
 
     def patches(self) -> tuple[np.ndarray, np.ndarray]:
-        """Tokens as `video.Clip.patches` gives them.
+        """Cut the frames into tokens, as `video.Clip.patches` does.
 
-        Returns pixels (L, H/p, W/p, 3*p*p) uint8 and motion (L, H/p, W/p) float32, pixels a frame. The motion
-        is the codec's own: the film is written as H.264 in memory and read back.
+        Returns
+        -------
+        pixels : array
+            (L, H/p, W/p, 3*p*p) uint8.
+        motion : array
+            (L, H/p, W/p) float32, pixels a frame. It is the codec's own: the film is written as H.264 in memory and
+            read back.
+
+        Examples
+        --------
+        >>> import vtm_lesson as vtm
+        >>> pixels, motion = vtm.films.make(7, "centred", frames=6, size=64).patches()
+        >>> pixels.shape, motion.shape
+        ((6, 8, 8, 192), (6, 8, 8))
         """
-        length, height, width, _ = self.frames.shape
-        p = self.patch
-        grid = self.frames.reshape(length, height // p, p, width // p, p, 3).transpose(0, 1, 3, 2, 4, 5)
-        return grid.reshape(length, height // p, width // p, 3 * p * p), codec_motion(self)
+        pixels = rearrange(self.frames, "l (h p) (w q) c -> l h w (p q c)", p=self.patch, q=self.patch)
+        return pixels, codec_motion(self)
 
     def __repr__(self) -> str:
         length, height, width, _ = self.frames.shape
@@ -69,15 +111,44 @@ class Film:
 
 
 def make(seed, way="roaming", frames=24, size=96, patch=8, label=None, fps=12, grain=3, pace=1.0) -> Film:
-    """Makes one film.
+    """Make one film.
 
-    seed    int >= 0; same seed and settings, same film.
-    way     one of WAYS.
-    frames  L, any number from 1.
-    size    pixels, an int for square frames or (height, width); each a multiple of patch, at least 32.
-    label   the actor's gesture, 0 to 7 or a name from GESTURES; drawn from the seed when None.
-    grain   film grain, at most this many levels of 255 up or down, 0 to 8; new in every frame.
-    pace    how fast walkers and camera move; 1 is about 3.6 percent of the shorter side in a frame.
+    Parameters
+    ----------
+    seed : int
+        0 or more; same seed and settings, same film.
+    way : str, optional
+        One of WAYS: "centred", "roaming" or "handheld".
+    frames : int, optional
+        L, any number from 1.
+    size : int or (int, int), optional
+        Pixels, a number for square frames or (height, width); each a multiple of patch, at least 32.
+    patch : int, optional
+        p, pixels of a side of a token.
+    label : int or str, optional
+        The actor's gesture, 0 to 7 or a name from GESTURES; drawn from the seed when None.
+    fps : int, optional
+        Frames a second when it is written.
+    grain : int, optional
+        Film grain, at most this many levels of 255 up or down, 0 to 8; new in every frame.
+    pace : float, optional
+        How fast walkers and camera move; 1 is about 3.6 percent of the shorter side in a frame.
+
+    Returns
+    -------
+    Film
+        Its frames, its label, where the actor is, and where the camera.
+
+    Raises
+    ------
+    ValueError
+        For settings out of range.
+
+    Examples
+    --------
+    >>> import vtm_lesson as vtm
+    >>> vtm.films.make(7, "centred", frames=6, size=64)
+    Film(centred, kick, 6 frames of 64 x 64, seed 7)
     """
     height, width, label = _settings(seed, way, frames, size, patch, label, grain, pace)
     rng = np.random.Generator(np.random.PCG64([int(seed), WAYS.index(way)]))
@@ -138,26 +209,55 @@ def batch(n, seed, ways=WAYS, motion=False, progress=True, **settings) -> Batch:
     ways = (ways,) if isinstance(ways, str) else tuple(ways)
     if n < 1 or not ways:
         raise ValueError(f"a batch of {n} films with ways {ways} is empty; ask for one film or more.")
-    stack: dict[str, list] = {}
+    made, motions = [], []
     for i in tqdm(range(n), "Making films", unit="film", delay=2, disable=not progress):
         film = make(seed * 2**20 + i, ways[i % len(ways)], **settings)
-        row = {name: getattr(film, name) for name in ("frames", "label", "actor", "share")}
-        row["way"] = WAYS.index(film.way)
-        row["motion"] = codec_motion(film) if motion else 0
-        for name, value in row.items():
-            stack.setdefault(name, []).append(value)
-    arrays = {name: np.stack(values) for name, values in stack.items()}
-    return Batch(**{**arrays, "motion": arrays["motion"] if motion else None})
+        made.append(film)
+        if motion:
+            motions.append(codec_motion(film))
+    return Batch(
+        frames=np.stack([film.frames for film in made]),
+        label=np.array([film.label for film in made]),
+        actor=np.stack([film.actor for film in made]),
+        share=np.stack([film.share for film in made]),
+        way=np.array([WAYS.index(film.way) for film in made]),
+        motion=np.stack(motions) if motion else None,
+    )
 
 
 # ------------------------------------------------------------------------------------------- written as H.264
 
 
 def write(path, film, fps=None, crf=20):
-    """Writes a Film, or frames (L, H, W, 3) uint8, as H.264 in an mp4 file; path may be a binary file object.
+    """Write a film as H.264 in an mp4 file.
 
-    One key frame, no B frames, one reference frame: then every stored vector tells the motion since the frame
-    before. Height and width must be even.
+    Parameters
+    ----------
+    path : str, Path or file object
+        Where to; a file object is binary and seekable.
+    film : Film or array
+        Or frames, (L, H, W, 3) uint8, RGB. Height and width must be even.
+    fps : int, optional
+        Frames a second. Default: the film's own, or 12.
+    crf : int, optional
+        x264's constant rate factor, from 0 (best) to 51.
+
+    Raises
+    ------
+    ValueError
+        For frames of another shape or dtype, none at all, or an odd height or width.
+
+    Notes
+    -----
+    One key frame, no B frames, one reference frame: then every stored vector tells the motion since the frame before.
+
+    Examples
+    --------
+    >>> import io, vtm_lesson as vtm
+    >>> file = io.BytesIO()
+    >>> vtm.films.write(file, vtm.films.make(7, "centred", frames=6, size=64))
+    >>> vtm.read_video(file, frames=6, size=None)
+    Clip(6 frames of 64 x 64 from 0.5 s of h264)
     """
     frames = film.frames if isinstance(film, Film) else np.asarray(film)
     if frames.ndim != 4 or frames.shape[3] != 3 or frames.dtype != np.uint8 or not len(frames):
@@ -209,7 +309,29 @@ def ship(folder) -> list[Path]:
 
 
 def sample(name: str = "square") -> Path:
-    """Path of a film shipped with the course: one of SHIPPED."""
+    """Find a film that is shipped with the course.
+
+    Parameters
+    ----------
+    name : str, optional
+        One of SHIPPED: "square", "centred", "roaming" or "handheld".
+
+    Returns
+    -------
+    Path
+        An mp4 file in data/films.
+
+    Raises
+    ------
+    ValueError
+        For another name.
+
+    Examples
+    --------
+    >>> import vtm_lesson as vtm
+    >>> vtm.films.sample("centred").name
+    'centred.mp4'
+    """
     if name not in SHIPPED:
         raise ValueError(f"there is no sample film {name!r}; there are {', '.join(SHIPPED)}.")
     return data_path(f"films/{name}.mp4")

@@ -84,7 +84,7 @@ def paint(rng, height, width, small, view):
     picture[:horizon] = above + (low - above) * sky
     sun = rng.random(2).tolist()
     at = (0.1 + 0.8 * sun[0]) * width, (0.2 + 0.3 * sun[1]) * horizon
-    disc = np.float32([255, 246, 224])
+    disc = np.array([255, 246, 224], np.float32)
     _blob(picture[:horizon], *at, 16 * u, 16 * u, disc, 0.35, soft=True)
     _blob(picture[:horizon], *at, 3.2 * u, 3.2 * u, disc, 0.95)
     clouds = np.clip(noise(rng, horizon, width, 5 * u) * 3 - np.float32(1.7), 0, 1)
@@ -125,7 +125,7 @@ def _ground(ground, rng, far, near, u):
 
 
 def _houses(picture, rng, horizon, u, wall, roof, lamp):
-    height, width, _ = picture.shape
+    width = picture.shape[1]
     x = -3 * u
     while x < width:
         luck = rng.random(6).tolist()

@@ -500,6 +500,7 @@ def _refuse_unsupported(model: nn.Module, proportional: bool) -> None:
             raise ValueError(f"this {name} has attention of type {type(block.attn).__name__}; ToMe needs timm's own.")
         if proportional and "attn_mask" not in signature(block.attn.forward).parameters:
             raise ValueError(
-                f"the attention of timm {timm.__version__} takes no mask, which proportional attention and reducers that keep a different number in each image need: "
+                f"the attention of timm {timm.__version__} takes no mask, which proportional attention needs,"
+                " and a reducer that keeps a different number in each image: "
                 "install timm 1.0.16 or newer, or choose proportional=False and another reducer."
             )

@@ -17,10 +17,13 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 
+from ..network.denormals import flushed_denormals
 from ..paths import data_path
 from . import bench_network, bench_operator, clock, forecast, scaling
 from .bench_network import network, training
@@ -30,7 +33,7 @@ from .machine import cores
 SMALL = {"size": {"frames": 12, "grid": (8, 8), "dim": 256, "chunks": (3, 6, 12)}}
 
 # Each part: the function that measures, the one that writes its table, and the arguments of --quick.
-PARTS = {
+PARTS: dict[str, tuple[Callable[..., dict], Callable[[dict], str], dict[str, Any]]] = {
     "operator": (
         operator,
         bench_operator.text,
@@ -43,11 +46,11 @@ PARTS = {
 }
 
 
+@flushed_denormals()
 def main(argv: list[str] | None = None) -> int:
     """`python -m vtm_lesson bench`."""
     args = _arguments(argv)
     torch.set_num_threads(args.threads)
-    torch.set_flush_denormal(True)
     # Only whole results go where the lessons and the README find them.
     out = args.out or (None if args.quick or args.no_memory else data_path("results"))
     for part in PARTS if args.part == "all" else (args.part,):
@@ -88,9 +91,9 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     return args
 
 
-def _options(part: str, args: argparse.Namespace) -> dict:
+def _options(part: str, args: argparse.Namespace) -> dict[str, Any]:
     """The arguments of one part that were given on the command line."""
-    options = {}
+    options: dict[str, Any] = {}
     if part != "planner":
         options |= {"device": args.device, "dtype": getattr(torch, args.dtype)}
         if args.rounds is not None:

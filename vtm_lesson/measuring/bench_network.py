@@ -8,8 +8,10 @@ their name use fused attention; "merged scores" is `attention="merged"`, the sam
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
+from tabulate import tabulate
 from torch import Tensor
 
 from ..network.model import VideoClassifier, count
@@ -24,7 +26,7 @@ BASELINE, FUSED = "no merging, stored scores", "no merging"
 _LEARNABLE = {"partition": "learnable"}
 _MERGED = {"partition": "learnable", "attention": "merged"}
 _FIRST = {"partition": "learnable", "merge_at": "before_attention"}
-NETWORKS = {
+NETWORKS: dict[str, dict[str, Any]] = {
     BASELINE: {"gamma": 1, "attention": "stored"},
     FUSED: {"gamma": 1},
     "naive, gamma 6, R = 0.8|S|": {"gamma": 6, "r": 0.8},
@@ -77,7 +79,7 @@ def network_memory(name: str, backward: bool, dtype: str, threads: int, **size) 
     """For a process of its own: how many bytes the process grows in one run, beyond model and tokens."""
     torch.set_num_threads(threads)
     network_run(name, backward, dtype=getattr(torch, dtype), **_small(size))[0]()  # libraries load on first use
-    run, model, tokens = network_run(name, backward, dtype=getattr(torch, dtype), **size)
+    run, _, tokens = network_run(name, backward, dtype=getattr(torch, dtype), **size)
     return {"bytes": peak_resident(run)[0], "tokens": tokens.numel() * tokens.element_size()}
 
 
@@ -159,13 +161,20 @@ def text(result: dict) -> str:
         f"{result['pass']}, {result['size']}, {result['dtype']}",
         "MiB: how far the process grows; then speed and memory against no merging, with stored scores and with fused",
     ]
+    rows = []
     for r in result["rows"]:
-        line = f"{r['name']:54s} {r['seconds']['median']:7.2f} s {r['flops'] / 1e9:7.1f} GFLOPs"
-        line += f" {r['peak_bytes'] / MIB:6.0f} MiB" if "peak_bytes" in r else ""
+        row = {
+            "network": r["name"],
+            "seconds": f"{r['seconds']['median']:.2f}",
+            "GFLOPs": f"{r['flops'] / 1e9:,.1f}",
+        }
+        if "peak_bytes" in r:
+            row["MiB"] = f"{r['peak_bytes'] / MIB:,.0f}"
         for key in ("stored", "fused"):
             if f"speedup_over_{key}" in r:
-                line += f"  x{clock.words(r[f'speedup_over_{key}'])}"
+                row[f"speed\n/ {key}"] = f"x{clock.words(r[f'speedup_over_{key}'])}"
             if f"memory_of_{key}" in r:
-                line += f" {r[f'memory_of_{key}'] - 1:+.0%}"
-        lines.append(line)
-    return "\n".join(lines)
+                row[f"memory\n/ {key}"] = f"{r[f'memory_of_{key}'] - 1:+.0%}"
+        rows.append(row)
+    table = tabulate(rows, "keys", colglobalalign="right", colalign=("left",), disable_numparse=True)
+    return "\n".join([*lines, table])

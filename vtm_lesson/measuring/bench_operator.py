@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
+from tabulate import tabulate
 from torch import Tensor
 
 from .. import video
@@ -207,18 +208,20 @@ def _peak(version: str, run: Callable, n: int, dim: int, gamma: float, device: s
 def text(result: dict) -> str:
     """The table for the terminal."""
     lines = [
-        f"match + size-weighted merge, {result['dtype']}; ratios: median (quartiles) over rounds; MiB: ours, stored",
+        f"match + size-weighted merge, {result['dtype']}; ratios: median (quartiles) over rounds",
         "bound: of a product in this dtype at the measured ceilings; screening in bfloat16 can be below it",
-        "     N     C gamma   ours ms  stored ms product ms  bound ms   ours/stored       ours/product      MiB",
     ]
+    rows = []
     for r in result["rows"] + result["films"]:
-        ms = [1e3 * r["seconds"][name]["median"] for name in ("ours", "stored", "product")] + [1e3 * r["bound_seconds"]]
-        line = f"{r['tokens']:6d} {r['channels']:5d} {r['gamma']:5g}"
-        line += f" {ms[0]:9.2f} {ms[1]:10.2f} {ms[2]:10.2f} {ms[3]:9.2f}"
-        line += f"   {clock.words(r['ours_over_stored'])}  {clock.words(r['ours_over_product'])}"
-        line += f"  {r['bytes']['ours'] / MIB:.1f}, {r['bytes']['stored'] / MIB:.1f}" if "bytes" in r else ""
-        line += f"  {r['film']}" if "film" in r else ""
-        lines.append(line)
+        row = {"N": f"{r['tokens']:,}", "C": f"{r['channels']:,}", "gamma": f"{r['gamma']:g}"}
+        row |= {f"{name}\nms": f"{1e3 * r['seconds'][name]['median']:,.2f}" for name in ("ours", "stored", "product")}
+        row["bound\nms"] = f"{1e3 * r['bound_seconds']:,.2f}"
+        row |= {f"ours /\n{name}": clock.words(r[f"ours_over_{name}"]) for name in ("stored", "product")}
+        if "bytes" in r:
+            row |= {f"{name}\nMiB": f"{r['bytes'][name] / MIB:,.1f}" for name in ("ours", "stored")}
+        row |= {"keys": Path(r["film"]).stem if "film" in r else "random"}
+        rows.append(row)
+    lines.append(tabulate(rows, "keys", stralign="right", disable_numparse=True))
     same = [row["bfloat16_keys"]["same_targets"] for row in result["rows"]]
     lost = max(row["bfloat16_keys"]["cosine_lost"] for row in result["rows"])
     lines.append(

@@ -21,6 +21,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -34,12 +35,12 @@ MIB = 2**20
 def seconds(run: Callable[[], object], device: torch.device | str = "cpu") -> float:
     """How long one call takes; on CUDA between two events on the device's own clock."""
     if torch.device(device).type == "cuda":
-        start, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
-        start.record()
+        before, after = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
+        before.record()
         run()
-        end.record()
-        end.synchronize()
-        return start.elapsed_time(end) / 1e3
+        after.record()
+        after.synchronize()
+        return before.elapsed_time(after) / 1e3
     start = time.perf_counter()
     run()
     return time.perf_counter() - start
@@ -157,7 +158,7 @@ def ceilings(device: torch.device | str = "cpu", dtype: torch.dtype = torch.floa
     for size in sizes:
         a = torch.randn(size, size, device=device).to(dtype)
         out = torch.empty_like(a)
-        times = interleaved({"": lambda a=a, out=out: torch.mm(a, a, out=out)}, 20, 2, device)[""]
+        times = interleaved({"": partial(torch.mm, a, a, out=out)}, 20, 2, device)[""]
         reached.append(2 * size**3 / min(times))
     source = torch.ones(elements, device=device, dtype=dtype)
     target = torch.empty_like(source)

@@ -12,11 +12,14 @@ measured by `python -m vtm_lesson bench --part planner`.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import numpy as np
 import torch
+from scipy.optimize import nnls
+from tabulate import tabulate
 from tqdm import tqdm
 
 from ..merging.tiled import TILE
@@ -59,11 +62,13 @@ class Forecast:
         return max(block.bytes for block in self.blocks)
 
     def __str__(self) -> str:
-        lines = ["block  tokens in  tokens out    GFLOPs   seconds       MiB"]
-        for i, b in enumerate(self.blocks, 1):
-            cost = f"{b.flops / 1e9:9.2f} {b.seconds:9.3f} {b.bytes / MIB:9.0f}"
-            lines.append(f"{i:5d} {b.tokens_in:10,d} {b.tokens_out:11,d} {cost}")
-        return "\n".join([*lines, f"in all {self.flops / 1e9:.2f} GFLOPs, {self.seconds:.3f} s"])
+        rows = [
+            (i, b.tokens_in, b.tokens_out, b.flops / 1e9, b.seconds, b.bytes / MIB)
+            for i, b in enumerate(self.blocks, 1)
+        ]
+        names = ("block", "tokens in", "tokens out", "GFLOPs", "seconds", "MiB")
+        table = tabulate(rows, names, intfmt=",", floatfmt=("", "", "", ",.2f", ".3f", ",.0f"))
+        return f"{table}\nin all {self.flops / 1e9:,.2f} GFLOPs, {self.seconds:.3f} s"
 
 
 @dataclass(frozen=True)
@@ -153,15 +158,15 @@ def _total(name: str, rows: list[dict]) -> dict:
 
 
 def text(result: dict) -> str:
-    """Part 4 as text."""
-    lines = [result["what"]]
-    for r in result["rows"]:
-        lines.append(
-            f"{r['trial']:42s} block {r['block']}  {r['predicted_seconds']:8.3f} s for {r['seconds']:8.3f} s"
-            f"  {r['predicted_bytes'] / MIB:7.1f} MiB for {r['bytes'] / MIB:7.1f}"
-        )
-    lines += [f"{t['trial']:42s} in all {t['off_by']:+.0%}" for t in result["totals"]]
-    return "\n".join(lines)
+    """The planner's part as text: every block, and how far each network as a whole is off."""
+    rows = [
+        (r["trial"], r["block"], r["predicted_seconds"], r["seconds"], r["predicted_bytes"] / MIB, r["bytes"] / MIB)
+        for r in result["rows"]
+    ]
+    names = ("trial", "block", "seconds\npredicted", "seconds\nmeasured", "MiB\npredicted", "MiB\nmeasured")
+    blocks = tabulate(rows, names, floatfmt=("", "", ".3f", ".3f", ",.1f", ",.1f"))
+    totals = [(t["trial"], f"{t['off_by']:+.0%}") for t in result["totals"]]
+    return "\n\n".join([result["what"], blocks, tabulate(totals, ("trial", "off by"), colalign=("left", "right"))])
 
 
 @lru_cache
@@ -176,8 +181,8 @@ def calibrate(dim: int, attention: str = "fused", threads: int = 2) -> Calibrati
             times.append(seconds)
             peaks.append(peak)
     work, scores, values = np.array(rows, dtype=float).T
-    fixed, pace, toll = _fit([np.ones_like(work), work, scores], times)
-    copies, room = _fit([values, scores], peaks)
+    fixed, pace, toll = fitted([np.ones_like(work), work, scores], times)
+    copies, room = fitted([values, scores], peaks)
     return Calibration(fixed, pace, toll, copies, room)
 
 
@@ -190,8 +195,8 @@ def block_costs(
     found = []
     with torch.inference_mode():
         for block, row in zip(model.blocks, count(model, frames, *grid).blocks, strict=True):
-            times = interleaved({"": lambda block=block, state=state: block(state)}, rounds)[""]
-            found.append((row, min(times), peak_tensors(lambda block=block, state=state: block(state))))
+            times = interleaved({"": partial(block, state)}, rounds)[""]
+            found.append((row, min(times), peak_tensors(partial(block, state))))
             state = block(state)[0]
     return found
 
@@ -215,11 +220,9 @@ def _matching_bytes(block: BlockCount, heads: int) -> float:
     )
 
 
-def _fit(columns: list[np.ndarray], values: list[float]) -> list[float]:
+def fitted(columns: list[np.ndarray], values: Sequence[float]) -> list[float]:
     """Weights of zero or more that bring sum(weight * column) close to the values, in relative terms."""
-    from sklearn.linear_model import LinearRegression
-
     scale = np.array([column.max() or 1.0 for column in columns])
     matrix = np.stack(columns, axis=1) / scale / np.array(values)[:, None]
-    weights = LinearRegression(fit_intercept=False, positive=True).fit(matrix, np.ones(len(values))).coef_
+    weights, _ = nnls(matrix, np.ones(len(values)))
     return [float(weight) for weight in weights / scale]

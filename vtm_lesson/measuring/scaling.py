@@ -9,8 +9,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+from scipy.stats import linregress
+from tabulate import tabulate
 from torch import Tensor
 from tqdm import tqdm
 
@@ -49,11 +52,8 @@ def exponent(sizes: Sequence[int], seconds: Sequence[float]) -> tuple[float, flo
     """The slope p of log seconds over log N by least squares, and its standard error."""
     if len(sizes) < 3:
         raise ValueError(f"{len(sizes)} sizes were given; a slope with its error needs three or more.")
-    x, y = (torch.tensor(values, dtype=torch.float64).log() for values in (sizes, seconds))
-    x, y = x - x.mean(), y - y.mean()
-    slope = (x @ y) / (x @ x)
-    error = ((y - slope * x).square().sum() / (len(sizes) - 2) / (x @ x)).sqrt()
-    return float(slope), float(error)
+    line = linregress(np.log(sizes), np.log(seconds))
+    return float(line.slope), float(line.stderr)
 
 
 def growth(
@@ -96,13 +96,16 @@ def growth(
 
 
 def text(result: dict) -> str:
-    """Part 3 as text."""
-    lines = [result["what"]]
+    """The part on growth as text: the seconds at each size, and the exponents with their standard errors."""
+    sizes: dict[int, dict[str, float]] = {}
     for name, points in result["points"].items():
-        times = "  ".join(f"{p['tokens']}: {p['seconds']['median']:.4f}" for p in points)
-        fit = result["exponents"].get(name)
-        if fit:
-            times += f"\n{'':26s}N^{fit['exponent']:.2f} +- {fit['standard_error']:.2f}"
-            times += f" from {fit['from']:,} to {fit['to']:,} tokens"
-        lines.append(f"{name:26s}{times}")
-    return "\n".join(lines)
+        for point in points:
+            sizes.setdefault(point["tokens"], {})[name] = point["seconds"]["median"]
+    seconds = tabulate([{"tokens": n, **row} for n, row in sorted(sizes.items())], "keys", intfmt=",", floatfmt=".4f")
+    fits = [
+        (name, fit["exponent"], fit["standard_error"], fit["from"], fit["to"])
+        for name, fit in result["exponents"].items()
+    ]
+    names = ("seconds = a * N^p", "p", "+-", "from tokens", "to tokens")
+    tables = [seconds, tabulate(fits, names, intfmt=",", floatfmt=".2f")] if fits else [seconds]
+    return "\n\n".join([result["what"], *tables])

@@ -65,7 +65,7 @@ def _screened(
 
     rounded: `_rounded` of the target keys.
     """
-    batch, n_sources, dim = source_keys.shape
+    batch, n_sources, _dim = source_keys.shape
     n_targets, rows = target_keys.shape[1], batch * n_sources
     source, target = source_keys.flatten(0, 1), target_keys.flatten(0, 1)
     row, column, hard = _candidates(source_keys, rounded, room)

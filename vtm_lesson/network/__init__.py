@@ -11,8 +11,8 @@
 What belongs here: the course's own network. Merging inside other people's is in `hosts`.
 """
 
-from .ledger import Ledger
 from .block import BlockConfig, BlockTrace, VTMBlock
+from .ledger import Ledger
 from .model import Trace, VideoClassifier, count
 from .streaming import by_chunks
 from .tokens import Tokens

@@ -160,7 +160,7 @@ class BlockConfig:
             return False
         if self.saliency is not None:
             return self.saliency
-        return self.partition == "learnable" or "learnable" == self.reducer or self._signal() == "saliency"
+        return self.partition == "learnable" or self.reducer == "learnable" or self._signal() == "saliency"
 
     def _signal(self) -> str | None:
         return getattr(self.chosen_reducer(), "signal", None)

@@ -6,7 +6,6 @@ and `model.count` adds it up, so the counts that are printed are those that are 
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 from itertools import groupby
 
@@ -165,8 +164,8 @@ def block_count(
     Layer norm, softmax, GELU and the averages of merging grow with N * C only and are left out, as torch's own
     counter leaves them out. dim, out: channels before and after. merge_first: merging before attention, on the
     tokens themselves. merged_scores: attention's scores are averaged over each group before they meet the tokens, and
-    values are made after that. matching: FLOPs of the reducer, by its own count. saliency: with the score head of eq. 9. aux: with the auxiliary path
-    of training.
+    values are made after that. matching: FLOPs of the reducer, by its own count. saliency: with the score head of
+    eq. 9. aux: with the auxiliary path of training.
     """
     n_in, n_out = plan.tokens_in, plan.tokens_out
     key_dim = dim if merge_first else dim // heads

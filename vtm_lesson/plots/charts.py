@@ -1,19 +1,19 @@
 """The charts: curves, costs, trades, bars, differences, bills and ledgers.
 
-Every function returns a matplotlib `Figure` with a text alternative in `fig.alt`, made from the data that is drawn.
-`vtm_lesson.plots` adds the pictures.
+Every function returns a `Picture`: a matplotlib `Figure` with a text alternative in `fig.alt`, made from the data that
+is drawn. `vtm_lesson.plots` adds the pictures.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
-from .style import BLACK, BLUE, COLOURS, GREY, MARKERS, WIDTH, number, styled
+from .style import BLACK, BLUE, COLOURS, GREY, MARKERS, WIDTH, Picture, number, styled
 
 
 @styled
@@ -26,7 +26,7 @@ def curves(
     logx: bool = False,
     logy: bool = False,
     reference: tuple[float, str] | None = None,
-) -> Figure:
+) -> Picture:
     """Lines over x, each named at its end.
 
     x: (K,) numbers. series: name -> (K,) values, or -> (mean, low, high), each (K,), drawn with its interval.
@@ -45,7 +45,7 @@ def curves(
 @styled
 def trade(
     points: Mapping[str, tuple[Sequence[float], Sequence[float]]], xlabel: str, ylabel: str, title: str = ""
-) -> Figure:
+) -> Picture:
     """What is gained against what it costs: one line a name, each over its own x. points: name -> (x, y), (K,) each."""
     fig, ax = _axes(title, xlabel, ylabel)
     told = []
@@ -54,7 +54,11 @@ def trade(
         if x.ndim != 1 or x.shape != y.shape or len(x) == 0 or not np.isfinite([x, y]).all():
             raise ValueError(f"{name!r} has x of shape {x.shape} and y of shape {y.shape}; give finite (K,) and (K,).")
         order = np.argsort(x, kind="stable")
-        look = {"color": COLOURS[i % len(COLOURS)], "marker": MARKERS[i % len(MARKERS)], "markeredgecolor": "white"}
+        look: dict[str, Any] = {
+            "color": COLOURS[i % len(COLOURS)],
+            "marker": MARKERS[i % len(MARKERS)],
+            "markeredgecolor": "white",
+        }
         ax.plot(x[order], y[order], markeredgewidth=0.6, label=name, **look)
         pairs = ", ".join(f"{number(y[k])} at {number(x[k])}" for k in order)
         told.append(f"{name}: {pairs}")
@@ -72,7 +76,7 @@ def cost(
     xlabel: str = "tokens",
     title: str = "",
     guides: Sequence[int] = (1, 2),
-) -> Figure:
+) -> Picture:
     """How a cost grows with the number of tokens: both axes logarithmic, with grey guides for given powers.
 
     tokens: (K,), K >= 2, ascending. series as in `curves`. guides: slopes; 2 stands for four times the cost at twice
@@ -80,14 +84,14 @@ def cost(
     """
     fig, ax = _axes(title, xlabel, ylabel)
     ends, told = _lines(ax, tokens, series, True, True, slope=True)
-    tokens = np.asarray(tokens, float)
+    n = np.asarray(tokens, float)
     start = min(np.nanmin(_mean(values)) for values in series.values()) / 2
     top = ax.get_ylim()[1]
     for power in guides:
-        y = start * (tokens / tokens[0]) ** power
+        y = start * (n / n[0]) ** power
         seen = y <= top
-        ax.plot(tokens[seen], y[seen], color=GREY, linewidth=1, linestyle=(0, (4, 3)), zorder=1)
-        ends.append((tokens[seen][-1], y[seen][-1], f"slope {power}", GREY))
+        ax.plot(n[seen], y[seen], color=GREY, linewidth=1, linestyle=(0, (4, 3)), zorder=1)
+        ends.append((n[seen][-1], y[seen][-1], f"slope {power}", GREY))
     _name_ends(fig, ax, ends)
     fig.alt = f"{_called(title)}{ylabel} against {xlabel} ({_span(tokens)}), both axes logarithmic. " + "; ".join(told)
     fig.alt += "."
@@ -101,7 +105,7 @@ def bars(
     title: str = "",
     points: Mapping[str, Sequence[float]] | None = None,
     reference: tuple[float, str] | None = None,
-) -> Figure:
+) -> Picture:
     """One horizontal bar a name, with its interval and, if given, every single run as a dot.
 
     table: name -> value, or -> (mean, low, high). points: name -> the values behind the bar (the seeds, say).
@@ -136,7 +140,7 @@ def bars(
 @styled
 def differences(
     table: Mapping[str, object], xlabel: str, title: str = "", points: Mapping[str, Sequence[float]] | None = None
-) -> Figure:
+) -> Picture:
     """One row a name: a difference with its interval beside a line at zero, and, if given, every single run.
 
     table: name -> (mean, low, high). points: name -> the values behind it. Filled where the interval leaves out zero.
@@ -161,7 +165,7 @@ def differences(
 
 
 @styled
-def bill(table: Mapping[str, Mapping[str, float]], xlabel: str, title: str = "") -> Figure:
+def bill(table: Mapping[str, Mapping[str, float]], xlabel: str, title: str = "") -> Picture:
     """What a sum is made of: one horizontal bar a name, cut into its parts.
 
     table: name -> {part: amount}, for example {"6 frames": {"scores": 2.1, "projections": 5.0}}; the same parts in
@@ -205,7 +209,7 @@ def bill(table: Mapping[str, Mapping[str, float]], xlabel: str, title: str = "")
 @styled
 def ledger(
     counts: Mapping[str, Sequence[int]], stages: Sequence[str] | None = None, title: str = "", log: bool = True
-) -> Figure:
+) -> Picture:
     """The token ledger: how many tokens are there at each stage of the network, for several settings.
 
     counts: name -> (K,) token counts, one a stage. stages: K names; by default "input", "after block 1", ...
@@ -234,14 +238,14 @@ def ledger(
 
 
 @styled
-def roofline(reached: Mapping[str, tuple[float, float]], peak: float, bandwidth: float, title: str = "") -> Figure:
+def roofline(reached: Mapping[str, tuple[float, float]], peak: float, bandwidth: float, title: str = "") -> Picture:
     """The roofline: what the machine allows at each intensity, and where pieces of work stand under it.
 
     reached: name -> (FLOPs per byte, FLOP/s measured). peak in FLOP/s, bandwidth in bytes/s.
     """
     if not reached or len(reached) > len(COLOURS):
         raise ValueError(f"{len(reached)} pieces of work were given; the picture shows 1 to {len(COLOURS)}.")
-    fig = Figure(figsize=(WIDTH, 3.7), layout="constrained")
+    fig = Picture(figsize=(WIDTH, 3.7), layout="constrained")
     ax = fig.add_subplot()
     ridge = peak / bandwidth
     low = min(ridge, *(i for i, _ in reached.values())) / 3
@@ -257,9 +261,9 @@ def roofline(reached: Mapping[str, tuple[float, float]], peak: float, bandwidth:
     bottom = min(low * bandwidth, *(speed for _, speed in reached.values())) / 2
     ax.set_ylim(bottom, max(peak, *(speed for _, speed in reached.values())) * 3)
     ax.set(xlabel="FLOPs for every byte moved", ylabel="GFLOP/s")
-    for axis, unit in ((ax.xaxis, 1), (ax.yaxis, 1e9)):
-        axis.set_major_formatter(lambda value, _, unit=unit: number(value / unit))
-    name_roof = {"textcoords": "offset points", "color": GREY}
+    ax.xaxis.set_major_formatter(lambda value, _: number(value))
+    ax.yaxis.set_major_formatter(lambda value, _: number(value / 1e9))
+    name_roof: dict[str, Any] = {"textcoords": "offset points", "color": GREY}
     ax.annotate(f"all it can compute: {number(peak / 1e9)} GFLOP/s", (high, peak), (-4, 5), ha="right", **name_roof)
     ax.annotate(f"ridge: {number(ridge)}", (ridge, bottom), (4, 5), **name_roof)
     ax.annotate(f"all it can move:\n{number(bandwidth / 1e9)} GB/s", (low, peak), (6, 0), va="center", **name_roof)
@@ -272,8 +276,8 @@ def roofline(reached: Mapping[str, tuple[float, float]], peak: float, bandwidth:
     return fig
 
 
-def _axes(title: str, xlabel: str, ylabel: str, height: float = 3.3) -> tuple[Figure, Axes]:
-    fig = Figure(figsize=(WIDTH * 0.85, height), layout="constrained")
+def _axes(title: str, xlabel: str, ylabel: str, height: float = 3.3) -> tuple[Picture, Axes]:
+    fig = Picture(figsize=(WIDTH * 0.85, height), layout="constrained")
     ax = fig.add_subplot()
     ax.set(xlabel=xlabel, ylabel=ylabel, title=title)
     return fig, ax
@@ -323,7 +327,7 @@ def _mean(values) -> np.ndarray:
     return values if values.ndim == 1 else values[0]
 
 
-def _name_ends(fig: Figure, ax: Axes, ends: list) -> None:
+def _name_ends(fig: Picture, ax: Axes, ends: list) -> None:
     """Write each line's name at its end, moved apart where names would cover each other."""
     notes = [
         ax.annotate(name, (x, y), (8, 0), textcoords="offset points", va="center", color=colour, annotation_clip=False)
@@ -350,7 +354,7 @@ def _level(ax: Axes, value: float, name: str, horizontal: bool) -> None:
     """A dashed line at a level to compare with, and its name."""
     line = ax.axhline if horizontal else ax.axvline
     line(value, color=GREY, linewidth=1, linestyle=(0, (4, 3)), zorder=2)
-    look = {"textcoords": "offset points", "color": GREY}
+    look: dict[str, Any] = {"textcoords": "offset points", "color": GREY}
     if horizontal:
         ax.annotate(name, (0, value), (4, 4), xycoords=("axes fraction", "data"), **look)
     else:
@@ -368,7 +372,8 @@ def _triple(name: str, value: object) -> tuple[float, float, float]:
     if value.shape == ():
         return (float(value),) * 3
     if value.shape == (3,) and value[1] <= value[0] <= value[2]:
-        return tuple(float(v) for v in value)
+        mean, low, high = value.tolist()
+        return mean, low, high
     raise ValueError(f"{name!r} is {value.tolist()}; a bar needs a number, or (mean, low, high) with the mean between.")
 
 

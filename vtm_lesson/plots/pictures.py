@@ -1,8 +1,8 @@
-"""Every figure of the course: pictures of films, tokens and merges here, charts from `vtm_lesson.charts`.
+"""Every figure of the course: pictures of films, tokens and merges here, charts from `vtm_lesson.plots.charts`.
 
-Every function returns a matplotlib `Figure` with a text alternative in `fig.alt`, made from the data that is drawn;
-`show(fig)` puts both into a notebook. Films are (L, H, W, 3), uint8 or numbers from 0 to 1; a grid (L, h, w) cuts them
-into L * h * w patches, one token each, row by row and frame by frame.
+Every function returns a `Picture`: a matplotlib `Figure` with a text alternative in `fig.alt`, made from the data that
+is drawn; `show(fig)` puts both into a notebook. Films are (L, H, W, 3), uint8 or numbers from 0 to 1; a grid (L, h, w)
+cuts them into L * h * w patches, one token each, row by row and frame by frame.
 
     python -m vtm_lesson.plots readme      # makes the picture at the top of the README, data/pictures/merging.png
 """
@@ -13,13 +13,13 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
-from matplotlib.figure import Figure
+from einops import rearrange
 
 from ..merging.matching import match, nearest
 from ..merging.merge import Merge
 from ..merging.partition import Grid, uniform
 from . import strips
-from .style import BLACK, BLUE, GREY, ORANGE, VERMILLION, WIDTH, number, styled
+from .style import BLACK, BLUE, GREY, ORANGE, VERMILLION, WIDTH, Picture, number, styled
 
 
 @styled
@@ -29,7 +29,7 @@ def frames(
     title: str = "",
     grid: Grid | None = None,
     captions: Sequence[str] | None = None,
-) -> Figure:
+) -> Picture:
     """A film strip. pick: how many frames, spread evenly, or their numbers. grid (L, h, w): draw the patches' edges.
 
     captions: what to write under each picked frame in place of its number.
@@ -66,7 +66,7 @@ def groups(
     outline: bool = True,
     item: int = 0,
     title: str = "",
-) -> Figure:
+) -> Picture:
     """Groups over frames: every patch painted with its group's average, and lines where groups meet.
 
     merge: a Merge of the grid's tokens, (L, h, w) = grid; or a dict, row name -> Merge, for one strip each. A batch
@@ -124,7 +124,7 @@ def groups(
 
 
 @styled
-def targets(frames, positions, grid: Grid, actor=None, pick: int | Sequence[int] = 6, title: str = "") -> Figure:
+def targets(frames, positions, grid: Grid, actor=None, pick: int | Sequence[int] = 6, title: str = "") -> Picture:
     """Targets over frames: targets bright and outlined, sources faded; the actor's patches outlined in orange.
 
     positions: (T,) positions on the grid (L, h, w), or a dict, row name -> (T,), for one strip each.
@@ -154,7 +154,7 @@ def targets(frames, positions, grid: Grid, actor=None, pick: int | Sequence[int]
 @styled
 def saliency(
     frames, score, grid: Grid, actor=None, pick: int | Sequence[int] = 6, title: str = "", label: str = "saliency"
-) -> Figure:
+) -> Picture:
     """A score on every patch as a heat map over the grey film. score: L * h * w numbers on the grid (L, h, w)."""
     film = strips.film_of(frames)
     strips.check_grid(film, grid)
@@ -174,7 +174,7 @@ def saliency(
         mask = strips.on_grid(actor, grid, "actor").astype(bool)
         strips.edges(ax, mask[at], film, border=True, color=ORANGE, linewidth=1.8)
     box = ax.get_position()
-    bar = fig.colorbar(image, cax=fig.add_axes([box.x1 + 0.012, box.y0, 0.012, box.height]), label=label, extend=more)
+    bar = fig.colorbar(image, cax=fig.add_axes((box.x1 + 0.012, box.y0, 0.012, box.height)), label=label, extend=more)
     bar.outline.set_visible(False)
     top = np.unravel_index(int(score.argmax()), score.shape)
     fig.alt = strips.sentence(
@@ -186,7 +186,7 @@ def saliency(
 
 
 @styled
-def motion(frames, vectors, pick: int | Sequence[int] = 4, title: str = "", scale: float | None = None) -> Figure:
+def motion(frames, vectors, pick: int | Sequence[int] = 4, title: str = "", scale: float | None = None) -> Picture:
     """Motion vectors as arrows over frames, from where a patch was towards where it is.
 
     vectors: (L, h, w, 2), x (to the right) and y (downwards), in pixels of the frame. scale: the drawn length of one
@@ -235,7 +235,7 @@ def motion(frames, vectors, pick: int | Sequence[int] = 4, title: str = "", scal
 @styled
 def matching(
     keys, targets, n_merge: int | None = None, names: Sequence[str] | None = None, colours=None, title: str = ""
-) -> Figure:
+) -> Picture:
     """The matching picture: sources on the left, targets on the right, a line from each source to its best target.
 
     keys: (N, D) or (1, N, D), N <= 16. Solid lines are merged, dotted ones are sources beyond the n_merge most
@@ -256,10 +256,11 @@ def matching(
     fills = ["white"] * n if colours is None else [tuple(c) for c in strips.array(colours)]
 
     rows = max(len(left), len(right))
-    fig = Figure(figsize=(WIDTH * 0.62, 0.8 + 0.42 * rows), layout="constrained")
+    fig = Picture(figsize=(WIDTH * 0.62, 0.8 + 0.42 * rows), layout="constrained")
     ax = fig.add_subplot(title=title)
     height = {i: (k + 0.5) * rows / len(side) for side in (left, right) for k, i in enumerate(side)}
-    told, taken = [], []
+    told: list[str] = []
+    taken: list[tuple[float, float]] = []
     for i, number_, cosine in zip(left, best, similarity, strict=True):
         j = right[number_]
         merged = bool(merge.group[0, i] == merge.group[0, j])
@@ -315,14 +316,14 @@ def attention(
     label: str = "attention weight",
     rows: str = "query",
     columns: str = "key",
-) -> Figure:
+) -> Picture:
     """A (N, K) matrix as a heat map: attention weights or similarities; numbers are written up to 10 x 10."""
     weights = strips.array(weights).astype(float)
     if weights.ndim != 2 or weights.size == 0 or not np.isfinite(weights).all():
         raise ValueError(f"weights have shape {weights.shape}; this picture needs a finite (N, K) matrix.")
     wide = WIDTH * 0.55
     tall = (wide - 1.3) * min(1.5, max(0.2, weights.shape[0] / weights.shape[1])) + (0.8 if title else 0.55)
-    fig = Figure(figsize=(wide, tall), layout="constrained")
+    fig = Picture(figsize=(wide, tall), layout="constrained")
     ax = fig.add_subplot(title=title, xlabel=columns, ylabel=rows)
     image = ax.imshow(weights, cmap="viridis", interpolation="nearest")
     ax.grid(False)
@@ -358,12 +359,11 @@ def merge_patches(frames, gamma: float, patch: int = 16) -> tuple[Merge, Grid]:
     grid = (len(film), film.shape[1] // patch, film.shape[2] // patch)
     if film.shape[1] % patch or film.shape[2] % patch:
         raise ValueError(f"patches of {patch} pixels do not fill frames of {film.shape[1]} x {film.shape[2]} pixels.")
-    pixels = torch.from_numpy(film).view(grid[0], grid[1], patch, grid[2], patch, 3).transpose(2, 3)
-    keys = pixels.reshape(1, grid[0] * grid[1] * grid[2], -1)
+    keys = rearrange(torch.from_numpy(film), "l (h p) (w q) c -> 1 (l h w) (p q c)", p=patch, q=patch)
     return match(keys - keys.mean(dim=1, keepdim=True), uniform(keys.shape[1], gamma)), grid
 
 
-def preview(clip, gamma: float = 6, patch: int = 16, pick: int | Sequence[int] = 6) -> Figure:
+def preview(clip, gamma: float = 6, patch: int = 16, pick: int | Sequence[int] = 6) -> Picture:
     """A film, and under it the same frames after merging all its patches with `merge_patches`.
 
     clip: anything with `frames`, such as what `video.read` gives. This is also the picture in the README.

@@ -9,14 +9,14 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+from einops import rearrange, repeat
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.colors import to_rgb
-from matplotlib.figure import Figure
 
 from ..merging.merge import Merge
 from ..merging.partition import Grid
-from .style import GREY, WIDTH, number
+from .style import GREY, WIDTH, Picture, number
 
 GAP = 0.05  # between frames, in widths of a frame
 
@@ -28,20 +28,20 @@ def axes(
     title: str,
     right: float = 0.0,
     captions: Sequence[str] | None = None,
-) -> tuple[Figure, list[Axes]]:
+) -> tuple[Picture, list[Axes]]:
     """One empty strip a name, frame numbers (or captions) under the last; `right` inches are left free beside them."""
     across = left_of(len(at), film) - GAP * film.shape[2]
     wide = min(WIDTH, 2.4 * len(at)) - right
     tall = wide * film.shape[1] / across
     heading, name = (0.32 if title else 0.04), (0.24 if any(names) else 0.0)
     total = heading + len(names) * (tall + name) + 0.06 * (len(names) - 1) + 0.24
-    fig = Figure(figsize=(wide + right, total))
+    fig = Picture(figsize=(wide + right, total))
     if title:
         fig.text(0.002, 1 - 0.05 / total, title, va="top", fontsize=10)
     axes, top = [], total - heading
     for text in names:
         top -= name
-        ax = fig.add_axes([0, (top - tall) / total, wide / (wide + right), tall / total])
+        ax = fig.add_axes((0, (top - tall) / total, wide / (wide + right), tall / total))
         ax.set(xlim=(0, across), ylim=(film.shape[1], 0))
         ax.axis("off")
         if text:
@@ -88,9 +88,9 @@ def edges(ax: Axes, labels: np.ndarray, film: np.ndarray, border: bool = False, 
 
 def average(film: np.ndarray, group: np.ndarray, paint: str) -> np.ndarray:
     """The film with every patch replaced by its group's mean picture or mean colour: (L, H, W, 3)."""
-    frames, rows, columns = group.shape
-    ph, pw = film.shape[1] // rows, film.shape[2] // columns
-    patches = film.reshape(frames, rows, ph, columns, pw, 3).swapaxes(2, 3)
+    _, rows, columns = group.shape
+    patches = rearrange(film, "l (h p) (w q) c -> l h w p q c", h=rows, w=columns)
+    shape = patches.shape
     if paint == "colour":
         patches = patches.mean(axis=(3, 4), keepdims=True)
     flat = patches.reshape(group.size, -1)
@@ -98,13 +98,14 @@ def average(film: np.ndarray, group: np.ndarray, paint: str) -> np.ndarray:
     order = np.argsort(ids, kind="stable")
     counts = np.bincount(ids)
     means = np.add.reduceat(flat[order], np.r_[0, counts.cumsum()[:-1]]) / counts[:, None]
-    merged = np.broadcast_to(means[ids].reshape(patches.shape), (frames, rows, columns, ph, pw, 3))
-    return merged.swapaxes(2, 3).reshape(film.shape)
+    merged = np.broadcast_to(means[ids].reshape(patches.shape), shape)
+    return rearrange(merged, "l h w p q c -> l (h p) (w q) c")
 
 
 def tiles(values: np.ndarray, film: np.ndarray) -> np.ndarray:
     """(K, h, w, C) patch values blown up to pixels (K, H, W, C)."""
-    return values.repeat(film.shape[1] // values.shape[1], 1).repeat(film.shape[2] // values.shape[2], 2)
+    p, q = film.shape[1] // values.shape[1], film.shape[2] // values.shape[2]
+    return repeat(values, "k h w c -> k (h p) (w q) c", p=p, q=q)
 
 
 def grey(film: np.ndarray) -> np.ndarray:
@@ -186,9 +187,9 @@ def kept(merge, members: np.ndarray, item: int) -> np.ndarray:
         keep = array(merge.keep)
         if merge.group.numel() == members.size:
             keep = keep + np.arange(len(keep))[:, None] * merge.n_in
+            mask[keep.reshape(-1)] = True
         else:
-            keep = keep[item]
-        mask[keep.reshape(-1)] = True
+            mask[keep[item]] = True
     return mask.reshape(members.shape) & members
 
 

@@ -10,6 +10,7 @@ import functools
 import html
 import io
 from collections.abc import Callable
+from typing import Any, ParamSpec
 
 import matplotlib
 import numpy as np
@@ -24,7 +25,7 @@ COLOURS = (BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY, BLACK)
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")  # colour is never the only difference
 
 WIDTH = 8.2  # inches; 902 pixels, which fit a notebook's column
-STYLE = {
+STYLE: dict[Any, Any] = {  # matplotlib's stubs want each key as a literal
     "font.family": "DejaVu Sans",
     "font.size": 9,
     "axes.titlesize": 10,
@@ -46,15 +47,22 @@ STYLE = {
     "savefig.dpi": 110,
     "savefig.facecolor": "white",
 }
+P = ParamSpec("P")
 # Photographs make large PNGs; above this many bytes a figure is stored with 256 colours.
 LARGE = 100_000
 
 
-def styled(draw: Callable[..., Figure]) -> Callable[..., Figure]:
+class Picture(Figure):
+    """A matplotlib `Figure` with its text alternative in `alt`: what every function of `vtm_lesson.plots` returns."""
+
+    alt: str = ""
+
+
+def styled(draw: Callable[P, Picture]) -> Callable[P, Picture]:
     """Draw in the course's look, whatever the reader's own matplotlib settings are."""
 
     @functools.wraps(draw)
-    def drawn(*args, **kwargs):
+    def drawn(*args: P.args, **kwargs: P.kwargs) -> Picture:
         with matplotlib.rc_context(STYLE):
             return draw(*args, **kwargs)
 

@@ -23,6 +23,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from functools import partial
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import load_file
@@ -300,7 +301,7 @@ class Comparison:
         return self._probe(self.test, self.strategy(job.strategy, job.seed), job)
 
     def _probe(self, items: Items, strategy: str | Callable | None, job: Job) -> dict:
-        plug = {"reducer": strategy} if job.strategy in REDUCERS else {}
+        plug: dict[str, Any] = {"reducer": strategy} if job.strategy in REDUCERS else {}
         kept = retain(items, strategy, job.gamma, job.r, seed=job.seed, actor=ACTOR, **plug)
         order = torch.randperm(len(items), generator=torch.Generator().manual_seed(job.seed))
         fitted, read_out = order[: int(0.6 * len(items))], order[int(0.6 * len(items)) :]
@@ -369,7 +370,7 @@ class Comparison:
         elif isinstance(strategy, str):
             strategy = self.strategy(strategy, 0)
         by_name = isinstance(strategy, str) and strategy in REDUCERS
-        plug = {"reducer": strategy} if by_name else {"partition": strategy}
+        plug: dict[str, Any] = {"reducer": strategy} if by_name else {"partition": strategy}
         return VideoClassifier(**network(self.study), **plug, merge_at=place, gamma=gamma, r=r, temperature=temperature)
 
     def weights(self, job: Job, name: str | None = None) -> Path:

@@ -1,6 +1,6 @@
 """What an exercise check is: the learner's function against the right one, on random and on awkward input.
 
-The checks themselves stand in `exercises_*.py`, and are called through `vtm_lesson.checks`.
+The checks themselves stand in `lessons_*.py`, and are called through `vtm_lesson.checks`.
 """
 
 from __future__ import annotations

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -294,8 +295,8 @@ def _weight_cases() -> list[Case]:
     toy = (torch.tensor([0, 0, 0, 1, 1, 2]), torch.tensor([0, 0, 1]))
     cases: list[Case] = [("the toy of the text", (toy,)), ("one merge", ((torch.tensor([0, 1, 1, 1]),),))]
     for seed in range(4):
-        sizes, groups = [40, 12, 4][: 2 + seed % 2] + [3], []
-        for n, m in zip(sizes, sizes[1:], strict=False):
+        sizes, groups = [*[40, 12, 4][: 2 + seed % 2], 3], []
+        for n, m in pairwise(sizes):
             numbers = torch.cat([torch.arange(m), torch.randint(m, (n - m,), generator=generator(seed))])
             groups.append(numbers[torch.randperm(n, generator=generator(seed + 9))])
         cases.append((f"random merges {seed}, {len(groups)} blocks", (tuple(groups),)))

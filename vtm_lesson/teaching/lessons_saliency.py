@@ -153,12 +153,12 @@ def _costs(previous: Tensor, block: Tensor, row: int, column: int, reach: int) -
 
 
 def _block_motion(previous: Tensor, block: Tensor, row: int, column: int, reach: int) -> tuple[int, int]:
-    cost, dx, dy = min(_costs(previous, block, row, column, reach), key=lambda found: found[0])
+    _, dx, dy = min(_costs(previous, block, row, column, reach), key=lambda found: found[0])
     return dx, dy
 
 
 def _block_motion_worst(*arguments) -> tuple[int, int]:
-    cost, dx, dy = max(_costs(*arguments), key=lambda found: found[0])
+    _, dx, dy = max(_costs(*arguments), key=lambda found: found[0])
     return dx, dy
 
 
@@ -331,7 +331,7 @@ def _guided_cases() -> list[Case]:
     for seed in range(6):
         q, k, v = random(seed, 5, 4), random(seed + 10, 5, 4), random(seed + 20, 5, 4)
         cases.append((f"random tokens {seed}", (q, k, v, torch.tanh(random(seed + 30, 5)))))
-    q, k, v, s = cases[1][1]
+    q, k, v, _ = cases[1][1]
     return [*cases, ("s = 0 (plain attention)", (q, k, v, torch.zeros(5)))]
 
 

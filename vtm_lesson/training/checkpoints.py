@@ -76,4 +76,4 @@ def write(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str]) -
     path.parent.mkdir(parents=True, exist_ok=True)
     fresh = path.with_name(f"{path.name}.{os.getpid()}.new")
     save_file({name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}, fresh, metadata)
-    os.replace(fresh, path)
+    fresh.replace(path)

@@ -16,28 +16,65 @@ from __future__ import annotations
 import math
 import os
 import time
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Protocol, cast, overload
 
 import torch
 import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
+from torch.optim.lr_scheduler import CosineAnnealingLR, LinearLR, LRScheduler, SequentialLR
 from torch.utils.data import DataLoader, Dataset, default_collate
 from tqdm import tqdm
 
+from ..network.denormals import flushed_denormals
 from .checkpoints import Store
 
 Batch = dict[str, Tensor]
 Forward = Callable[[nn.Module, Batch], Tensor]
 
 
-class Items(Dataset):
+class Data(Protocol):
+    """What `fit` and `evaluate` take: `Items`, or any torch Dataset with a length whose items are dicts of tensors."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int, /) -> Batch: ...
+
+
+class Items(Dataset[Batch]):
     """Examples kept in memory: named tensors of one length, `label` among them.
 
-    items[3] is one example; items[:5], items[[1, 5]] and items[a tensor of indices] are smaller Items.
+    items[3] is one example, a dict; items[:5], items[[1, 5]] and items[a tensor of indices] are smaller Items.
+
+    Parameters
+    ----------
+    **columns : Tensor
+        (n, ...), any dtype. What `fit` hands to a network by itself: tokens (n, L, H, W, C) and, where they are given,
+        motion and oracle (n, L, H, W).
+
+    Attributes
+    ----------
+    columns : dict
+        The tensors by name.
+
+    Raises
+    ------
+    ValueError
+        For columns of different lengths, and where none is named label.
+
+    Examples
+    --------
+    >>> import torch, vtm_lesson as vtm
+    >>> items = vtm.Items(tokens=torch.zeros(6, 2, 4, 4, 8), label=torch.arange(6))
+    >>> len(items), len(items[:4])
+    (6, 4)
+    >>> items[[1, 5]].columns["label"]
+    tensor([1, 5])
     """
 
     def __init__(self, **columns: Tensor):
@@ -48,6 +85,12 @@ class Items(Dataset):
 
     def __len__(self) -> int:
         return len(self.columns["label"])
+
+    @overload
+    def __getitem__(self, index: int) -> Batch: ...
+
+    @overload
+    def __getitem__(self, index: slice | Sequence[int] | Tensor) -> Items: ...
 
     def __getitem__(self, index: int | slice | Sequence[int] | Tensor) -> Batch | Items:
         if isinstance(index, int):
@@ -63,11 +106,48 @@ class Items(Dataset):
 
 @dataclass(frozen=True)
 class Recipe:
-    """How to train. The defaults are the paper's (VTM, implementation details).
+    """How to train. The defaults are the paper's.
 
-    batch counts all processes together. task is "class" (cross-entropy, accuracy) or "value" (mean squared error).
-    patience: stop after so many epochs without a better validation loss. clip: largest gradient norm.
-    save_every: also save every so many steps, for epochs that take hours.
+    Attributes
+    ----------
+    epochs : int
+        At most.
+    warmup : float
+        Epochs in which the learning rate goes up in a line; then it follows a cosine down to 0.
+    lr : float
+        The full learning rate, of AdamW.
+    weight_decay : float
+        Of AdamW.
+    batch : int
+        Examples a step, of all processes together.
+    seed : int
+        All chance of a run hangs on it and on the step.
+    task : {"class", "value"}
+        Cross-entropy and accuracy, or mean squared error.
+    bf16 : bool
+        Compute in bfloat16 where autocast allows it.
+    clip : float, optional
+        Largest gradient norm.
+    patience : int, optional
+        Stop after so many epochs without a better validation loss.
+    save_every : int, optional
+        Also save every so many steps, for epochs that take hours.
+
+    Raises
+    ------
+    ValueError
+        For numbers out of range, and for another task.
+
+    Notes
+    -----
+    VTM, implementation details.
+
+    Examples
+    --------
+    >>> import vtm_lesson as vtm
+    >>> recipe = vtm.Recipe(epochs=10, warmup=1)
+    >>> recipe.batch, recipe.lr
+    (16, 0.001)
     """
 
     epochs: int = 70
@@ -91,7 +171,25 @@ class Recipe:
 
 @dataclass
 class TrainingRun:
-    """What fit did: one record an epoch, and the epoch whose weights the model now has."""
+    """What `fit` did.
+
+    Attributes
+    ----------
+    history : list of dict
+        One record an epoch: epoch, train_loss, seconds; with validation data valid_loss, and valid_accuracy where
+        classes are told apart.
+    best : int, optional
+        The epoch whose weights the model now has. None before the first epoch.
+    step : int
+        Steps made.
+
+    Examples
+    --------
+    >>> from vtm_lesson.training import TrainingRun
+    >>> run = TrainingRun([{"epoch": 0, "valid_loss": 0.7}, {"epoch": 1, "valid_loss": 0.9}], best=0, step=8)
+    >>> run.history[run.best]["valid_loss"]
+    0.7
+    """
 
     history: list[dict] = field(default_factory=list)
     best: int | None = None
@@ -100,7 +198,27 @@ class TrainingRun:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """outputs (n, K) float32 and labels (n,), in the order of the data, and the mean loss."""
+    """What `evaluate` found, in the order of the data.
+
+    Attributes
+    ----------
+    loss : float
+        The mean.
+    outputs : Tensor
+        (n, K) float32.
+    labels : Tensor
+        (n,).
+
+    Examples
+    --------
+    >>> import torch
+    >>> from vtm_lesson.training import Evaluation
+    >>> seen = Evaluation(0.5, outputs=torch.tensor([[2.0, 1.0], [0.0, 3.0]]), labels=torch.tensor([0, 0]))
+    >>> seen.correct
+    tensor([ True, False])
+    >>> seen.accuracy
+    0.5
+    """
 
     loss: float
     outputs: Tensor
@@ -108,18 +226,47 @@ class Evaluation:
 
     @property
     def correct(self) -> Tensor:
-        """(n,) bool."""
+        """(n,) bool: where the largest output is the label's."""
         return self.outputs.argmax(1) == self.labels
 
     @property
     def accuracy(self) -> float:
+        """The share that is correct, from 0 to 1."""
         return float(self.correct.float().mean())
 
 
 def split(n: int, share: float, seed: int, groups: Sequence | None = None) -> tuple[Tensor, Tensor]:
-    """Indices for training and for validation, both ascending; about `share` of n for validation.
+    """Split n items into indices for training and for validation.
 
-    groups: one name an item; items of one group (clips of one film) never part.
+    Parameters
+    ----------
+    n : int
+        Items.
+    share : float
+        About this much of them is for validation, between 0 and 1.
+    seed : int
+        Same seed, same split.
+    groups : sequence, optional
+        One name an item; items of one group (clips of one film) never part.
+
+    Returns
+    -------
+    train : Tensor
+        (n_train,) int64, ascending.
+    valid : Tensor
+        (n_valid,) int64, ascending: the others.
+
+    Raises
+    ------
+    ValueError
+        For another number of groups than items, a share that is not between 0 and 1, and fewer than two groups.
+
+    Examples
+    --------
+    >>> import vtm_lesson as vtm
+    >>> train, valid = vtm.split(10, 0.2, seed=0)
+    >>> len(train), len(valid)
+    (8, 2)
     """
     names = list(range(n)) if groups is None else list(groups)
     if len(names) != n or not 0 < share < 1:
@@ -134,11 +281,16 @@ def split(n: int, share: float, seed: int, groups: Sequence | None = None) -> tu
     return (~mask).nonzero()[:, 0], mask.nonzero()[:, 0]
 
 
-def rate(step: int, steps: int, warmup: int) -> float:
-    """The share of the full learning rate at a step: a line up over `warmup` steps, then a cosine down to 0."""
-    if step < warmup:
-        return (step + 1) / warmup
-    return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup)))
+def schedule(optimizer: torch.optim.Optimizer, steps: int, warmup: int = 0) -> LRScheduler:
+    """The learning rate over `steps` steps: a line up to the optimiser's own over `warmup`, then a cosine down to 0.
+
+    Step k of the line has (k + 1) / warmup of it. Call `.step()` after each step of the optimiser.
+    """
+    cosine = CosineAnnealingLR(optimizer, max(1, steps - warmup))
+    if warmup == 0:
+        return cosine
+    line = LinearLR(optimizer, 1 / warmup, total_iters=warmup - 1)
+    return SequentialLR(optimizer, [line, cosine], [warmup])
 
 
 def plain_forward(model: nn.Module, batch: Batch) -> Tensor:
@@ -147,10 +299,11 @@ def plain_forward(model: nn.Module, batch: Batch) -> Tensor:
     return model(batch["tokens"], **others)
 
 
+@flushed_denormals()  # saturated attention makes denormal numbers, which a CPU handles very slowly
 def fit(
     model: nn.Module,
-    train: Dataset,
-    valid: Dataset | None = None,
+    train: Data,
+    valid: Data | None = None,
     recipe: Recipe | None = None,
     *,
     folder: str | Path | None = None,
@@ -163,14 +316,61 @@ def fit(
 ) -> TrainingRun:
     """Train the model in place. It ends with the weights of the best validation loss (without `valid`, the last).
 
-    train, valid: Items, or any Dataset with a length whose items are dicts of tensors with a `label`.
-    folder: keeps best.safetensors and state.safetensors; a second call with the same folder and recipe carries on
-        where the first was stopped. Other recipe, data size or model: ValueError.
-    forward(model, batch) -> outputs (B, K); or in training (B, P, K), P paths that each have a loss of their own, of
-        which the mean is taken. after_epoch(model, record) is called after each epoch.
-    Under torchrun (see `distributed`), every process calls it alike; process 0 writes and shows the bar.
+    Parameters
+    ----------
+    model : nn.Module
+        It is moved to the device. Parameters that require no gradient stay as they are.
+    train : Items or Dataset
+        Any Dataset with a length whose items are dicts of tensors with a `label`.
+    valid : Items or Dataset, optional
+        Alike, for validation.
+    recipe : Recipe, optional
+        Default: the paper's.
+    folder : str or Path, optional
+        Keeps best.safetensors and state.safetensors; a second call with the same folder and recipe carries on where
+        the first was stopped.
+    device : torch.device or str, optional
+        Default: "cuda" where there is one.
+    forward : function, optional
+        forward(model, batch) -> outputs (B, K); or in training (B, P, K), P paths that each have a loss of their own,
+        of which the mean is taken. Default: model(tokens), with motion and oracle where the data has them.
+    after_epoch : function, optional
+        after_epoch(model, record) is called after each epoch.
+    workers : int, optional
+        Processes that load data, beside this one.
+    progress : bool, optional
+        Show a bar.
+    label : str, optional
+        Its title.
+
+    Returns
+    -------
+    TrainingRun
+        One record an epoch, the best epoch, and the number of steps.
+
+    Raises
+    ------
+    ValueError
+        For empty data, for a model without anything to train, and for a folder that holds a run with another recipe,
+        data size or model.
+    FloatingPointError
+        For a loss that is NaN or infinite.
+
+    Notes
+    -----
+    VTM, implementation details. A run that was stopped and resumed gives the same weights, bit for bit on a CPU, as
+    one that was not. Under torchrun (see `distributed`), every process calls it alike; process 0 writes and shows the
+    bar.
+
+    Examples
+    --------
+    >>> import torch, vtm_lesson as vtm
+    >>> data = vtm.Items(tokens=torch.randn(24, 2, 4, 4, 8), label=torch.arange(24) % 3)
+    >>> model = vtm.VideoClassifier(8, blocks=1, chunks=(2,), classes=3)
+    >>> run = vtm.fit(model, data[:16], data[16:], vtm.Recipe(epochs=2, warmup=0, batch=8), progress=False)
+    >>> len(run.history), run.step
+    (2, 4)
     """
-    torch.set_flush_denormal(True)  # saturated attention makes denormal numbers, which a CPU handles very slowly
     recipe = recipe or Recipe()
     device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     rank, world = _rank_world()
@@ -185,7 +385,8 @@ def fit(
     wrapped = DistributedDataParallel(model, find_unused_parameters=True) if world > 1 else model
 
     per_epoch = math.ceil(len(train) / recipe.batch)
-    total, warmup = recipe.epochs * per_epoch, round(recipe.warmup * per_epoch)
+    total = recipe.epochs * per_epoch
+    rates = schedule(optimizer, total, round(recipe.warmup * per_epoch))
     run, sums, best_weights = TrainingRun(), [0.0, 0], None
     store = None
     if folder is not None:
@@ -194,6 +395,7 @@ def fit(
         state, best_weights = store.load(model, optimizer, device)
         if state:
             run, sums = TrainingRun(state["history"], state["best"], state["step"]), state["sums"]
+            _bring(rates, run.step)
     bar = tqdm(total=total, initial=run.step, desc=label, disable=not progress or rank > 0, unit="step", leave=False)
     devices = [device] if device.type == "cuda" else []
     with torch.random.fork_rng(devices), bar:
@@ -204,8 +406,6 @@ def fit(
             begin = run.step - epoch * per_epoch
             for batch, weight in _batches(train, recipe, epoch, begin, rank, world, workers, device):
                 torch.manual_seed(_number(recipe.seed, run.step, rank))
-                for group in optimizer.param_groups:
-                    group["lr"] = recipe.lr * rate(run.step, total, warmup)
                 with torch.autocast(device.type, torch.bfloat16, enabled=recipe.bf16):
                     outputs = forward(wrapped, batch)
                 loss = _losses(outputs, batch["label"], recipe.task).mean() * weight
@@ -214,6 +414,7 @@ def fit(
                 if recipe.clip is not None:
                     nn.utils.clip_grad_norm_(trained, recipe.clip)
                 optimizer.step()
+                rates.step()
                 value = _mean_over_processes(loss.detach())
                 if not math.isfinite(value):
                     raise FloatingPointError(f"the loss is {value} at step {run.step}; try a smaller lr or set clip.")
@@ -246,17 +447,50 @@ def fit(
 
 
 @torch.no_grad()
+@flushed_denormals()
 def evaluate(
     model: nn.Module,
-    data: Dataset,
+    data: Data,
     recipe: Recipe | None = None,
     *,
     device: torch.device | str | None = None,
     forward: Forward = plain_forward,
     workers: int = 0,
 ) -> Evaluation:
-    """The model's outputs and mean loss on the data. Chance (sampled targets) is tied to (seed, batch number)."""
-    torch.set_flush_denormal(True)
+    """Run the model on the data, in eval mode and without gradients. It is left in the mode that it was in.
+
+    Parameters
+    ----------
+    model : nn.Module
+        Any that `fit` trains.
+    data : Items or Dataset
+        As for `fit`.
+    recipe : Recipe, optional
+        Its batch, seed, task and bf16 are used. Default: the paper's.
+    device : torch.device or str, optional
+        Where the batches go. Default: where the model's first parameter is.
+    forward : function, optional
+        forward(model, batch) -> outputs (B, K), as for `fit`.
+    workers : int, optional
+        Processes that load data, beside this one.
+
+    Returns
+    -------
+    Evaluation
+        Outputs and labels on the CPU, in the order of the data, and the mean loss.
+
+    Notes
+    -----
+    Chance (sampled targets) is tied to (seed, batch number). Under torchrun every process gets the whole result.
+
+    Examples
+    --------
+    >>> import torch, vtm_lesson as vtm
+    >>> data = vtm.Items(tokens=torch.randn(6, 2, 4, 4, 8), label=torch.arange(6) % 3)
+    >>> seen = vtm.evaluate(vtm.VideoClassifier(8, blocks=1, chunks=(2,), classes=3), data)
+    >>> seen.outputs.shape, 0 <= seen.accuracy <= 1
+    (torch.Size([6, 3]), True)
+    """
     recipe = recipe or Recipe()
     device = torch.device(device or next(model.parameters()).device)
     rank, world = _rank_world()
@@ -293,6 +527,15 @@ def distributed(device: str | None = None) -> torch.device:
     return chosen
 
 
+def _bring(rates: LRScheduler, step: int) -> None:
+    """Bring a fresh schedule to a step. It depends on nothing else, so a run's folder need not hold it."""
+    with warnings.catch_warnings():
+        # torch warns where the optimiser took no step before; it did, in the call that was stopped.
+        warnings.filterwarnings("ignore", "Detected call of `lr_scheduler.step")
+        for _ in range(step):
+            rates.step()
+
+
 def _save(store: Store, model: nn.Module, optimizer, run: TrainingRun, sums: list, best: dict | None = None) -> None:
     rank, world = _rank_world()
     if rank == 0:
@@ -302,7 +545,7 @@ def _save(store: Store, model: nn.Module, optimizer, run: TrainingRun, sums: lis
 
 
 def _batches(
-    data: Dataset, recipe: Recipe, epoch: int, begin: int, rank: int, world: int, workers: int, device: torch.device
+    data: Data, recipe: Recipe, epoch: int, begin: int, rank: int, world: int, workers: int, device: torch.device
 ) -> Iterator[tuple[Batch, float]]:
     """This process's share of every batch of an epoch from number `begin` on, and the weight of its mean loss.
 
@@ -317,10 +560,11 @@ def _batches(
     yield from zip(_load(data, indices, workers, device), weights, strict=True)
 
 
-def _load(data: Dataset, indices: list[list[int]], workers: int, device: torch.device) -> Iterator[Batch]:
+def _load(data: Data, indices: list[list[int]], workers: int, device: torch.device) -> Iterator[Batch]:
     """Batches on the device, floating-point numbers as float32 (stored ones are often half precision)."""
+    dataset = cast("Dataset[Batch]", data)  # which has no length, as torch declares it
     loader = DataLoader(
-        data, batch_sampler=indices, num_workers=workers, collate_fn=_collate, pin_memory=device.type == "cuda"
+        dataset, batch_sampler=indices, num_workers=workers, collate_fn=_collate, pin_memory=device.type == "cuda"
     )
     for batch in loader:
         moved = {name: value.to(device, non_blocking=True) for name, value in batch.items()}
@@ -356,6 +600,7 @@ def _rank_world() -> tuple[int, int]:
 
 def _number(seed: int, step: int, stream: int) -> int:
     """A seed of its own for every (seed, step, process or purpose), the same on every machine."""
+    # numpy's SeedSequence would mix as well. This stays: every stored result was drawn from these streams.
     mixed = (seed * 0x9E3779B97F4A7C15 + step * 0xBF58476D1CE4E5B9 + (stream + 3) * 0x94D049BB133111EB) % 2**64
     return (mixed ^ (mixed >> 31)) % 2**63
 

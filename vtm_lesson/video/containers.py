@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,17 @@ NOT_FILMS = ("tty", "image2")
 
 
 class VideoError(ValueError):
-    """The file cannot be read as a film; the message says why in one sentence."""
+    """The file cannot be read as a film; the message says why in one sentence.
+
+    Examples
+    --------
+    >>> import vtm_lesson as vtm
+    >>> try:
+    ...     vtm.read_video("no_such_film.mp4")
+    ... except vtm.VideoError as error:
+    ...     print(error)
+    no_such_film.mp4 does not exist; check the path.
+    """
 
 
 def check(path) -> str:
@@ -67,7 +78,9 @@ def survey_of(path, name) -> Survey:
     """Goes through the packets once, without decoding, and keeps none."""
     container, stream = open_film(path, name)
     with container:
-        count, untimed, first, last, step, end, begin = 0, 0, None, None, 0.0, None, None
+        count = untimed = 0
+        first, last, step = math.inf, -math.inf, 0.0  # shown first and last in the video track
+        begin, end = math.inf, -math.inf  # of all tracks together
         try:
             for packet in container.demux():
                 if packet.size == 0 or packet.is_discard:
@@ -75,16 +88,15 @@ def survey_of(path, name) -> Survey:
                 start = None if packet.pts is None else float(packet.pts * packet.time_base)
                 length = float((packet.duration or 0) * packet.time_base)
                 if start is not None:
-                    begin = start if begin is None else min(begin, start)
-                    end = start + length if end is None else max(end, start + length)
+                    begin, end = min(begin, start), max(end, start + length)
                 if packet.stream_index != stream.index:
                     continue
                 count += 1
                 if start is None:
                     untimed += 1
                     continue
-                first = start if first is None else min(first, start)
-                if last is None or start >= last:
+                first = min(first, start)
+                if start >= last:
                     last, step = start, length
         except av.FFmpegError:
             pass  # What lies behind the damage is out of reach; the gap shows below.
@@ -98,7 +110,7 @@ def survey_of(path, name) -> Survey:
         else:
             first, duration = 0.0, count / rate
         missing = 0.0
-        if container.duration and end is not None:
+        if container.duration and math.isfinite(end):
             promised = container.duration / av.time_base
             gap = promised - (end - max(begin, 0.0))
             missing = gap if gap > max(0.25, 0.02 * promised) else 0.0

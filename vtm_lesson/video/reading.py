@@ -19,6 +19,7 @@ import numpy as np
 from av.codec.context import Flags2
 from av.video.frame import PictureType
 from av.video.reformatter import VideoReformatter
+from einops import rearrange
 from tqdm import tqdm
 
 from .containers import VideoError, check, open_film, survey_of
@@ -29,36 +30,85 @@ UNIT = 8  # no codec here stores vectors for blocks smaller than this
 
 @dataclass
 class Clip:
-    """L frames taken evenly from a film, H x W pixels each, and what moved between them."""
+    """L frames taken evenly from a film, H x W pixels each, and what moved between them.
 
-    frames: np.ndarray  # (L, H, W, 3) uint8, RGB
-    motion: np.ndarray  # (L, ceil(H/4), ceil(W/4), 2) float32: x to the right, y down, in pixels, see read
-    magnitude: np.ndarray  # (L, ceil(H/4), ceil(W/4)) float32: length of the way moved, in pixels
-    times: np.ndarray  # (L,) float64: when each frame is shown, in seconds from the film's first frame
-    fps: float  # frames per second of the film, averaged
-    duration: float  # seconds of film
-    lost: float  # share of the film that could not be decoded, 0 when all is well
+    Attributes
+    ----------
+    frames : array
+        (L, H, W, 3) uint8, RGB.
+    motion : array
+        (L, ceil(H/4), ceil(W/4), 2) float32, x to the right, y down, in pixels, see `read`.
+    magnitude : array
+        (L, ceil(H/4), ceil(W/4)) float32, length of the way moved, in pixels.
+    times : array
+        (L,) float64, when each frame is shown, in seconds from the film's first frame.
+    fps : float
+        Frames per second of the film, averaged.
+    duration : float
+        Seconds of film.
+    lost : float
+        Share of the film that could not be decoded, 0 when all is well.
+    codec : str
+        FFmpeg's name for it, "h264" say.
+
+    Examples
+    --------
+    >>> import vtm_lesson as vtm
+    >>> clip = vtm.read_video(vtm.films.sample("centred"), frames=4, size=64)
+    >>> clip.frames.shape, clip.magnitude.shape
+    ((4, 64, 64, 3), (4, 16, 16))
+    """
+
+    frames: np.ndarray
+    motion: np.ndarray
+    magnitude: np.ndarray
+    times: np.ndarray
+    fps: float
+    duration: float
+    lost: float
     codec: str
 
     def patches(self, p: int) -> tuple[np.ndarray, np.ndarray]:
-        """Tokens on the (L, H/p, W/p) grid: their pixels and how far they moved.
+        """Cut the frames into patches of p x p pixels: tokens on the (L, H/p, W/p) grid, and how far they moved.
 
-        Returns pixels (L, H/p, W/p, 3*p*p) uint8, each ordered row, column, colour, and motion (L, H/p, W/p)
-        float32, the mean magnitude over the patch in pixels of the resized frame.
+        Parameters
+        ----------
+        p : int
+            Pixels; it divides height and width.
+
+        Returns
+        -------
+        pixels : array
+            (L, H/p, W/p, 3*p*p) uint8, each patch ordered row, column, colour.
+        motion : array
+            (L, H/p, W/p) float32, the mean magnitude over the patch, in pixels of the resized frame.
+
+        Raises
+        ------
+        ValueError
+            For patches that do not fill a frame.
+
+        Examples
+        --------
+        >>> import vtm_lesson as vtm
+        >>> clip = vtm.read_video(vtm.films.sample("centred"), frames=4, size=64)
+        >>> pixels, motion = clip.patches(8)
+        >>> pixels.shape, motion.shape
+        ((4, 8, 8, 192), (4, 8, 8))
         """
-        length, height, width, _ = self.frames.shape
+        height, width = self.frames.shape[1:3]
         if int(p) != p or p < 1 or height % p or width % p:
             raise ValueError(
                 f"patches of {p} pixels do not fill a frame of {height} x {width}; "
                 "read the film at a size that is a multiple of the patch."
             )
         rows, columns = height // p, width // p
-        pixels = self.frames.reshape(length, rows, p, columns, p, 3).transpose(0, 1, 3, 2, 4, 5)
+        pixels = rearrange(self.frames, "l (h p) (w q) c -> l h w (p q c)", p=p, q=p)
         cells = self.magnitude.shape
         down = overlap(np.arange(rows + 1) * p, CELL, cells[1], height)
         across = overlap(np.arange(columns + 1) * p, CELL, cells[2], width)
         motion = down @ self.magnitude @ across.T
-        return pixels.reshape(length, rows, columns, 3 * p * p), motion.astype(np.float32)
+        return pixels, motion.astype(np.float32)
 
     def __repr__(self) -> str:
         length, height, width, _ = self.frames.shape
@@ -67,28 +117,58 @@ class Clip:
 
 
 def read(path, frames: int = 60, size: int | tuple[int, int] | None = 224, progress: bool = True) -> Clip:
-    """Reads `frames` evenly spaced frames of a film, and its codec's motion vectors.
-
-    path    a file, or a seekable binary file object, in any container and codec that FFmpeg decodes.
-    frames  L. The film is cut into L equal stretches of time; the frame shown in the middle of each is taken.
-            A film with fewer frames than that repeats some; nothing moves between a frame and its repetition.
-    size    S: the short side becomes S, then the central S x S is cut out. (height, width): the frame is
-            scaled until it covers this, then the centre is cut out. Both make pixels square and undo a stored
-            rotation. None: the pixels as they are in the file.
-
-    Motion is how far the picture's content moved since the previous frame taken (for the first: since the
-    film began), in pixels of the resized frame, x to the right and y down. It adds up every frame in between,
-    at fixed places of the picture: nothing is tracked. `motion` adds the vectors, `magnitude` adds their
-    lengths, so to and fro cancels in the one and counts in the other.
-    Only the vectors of P frames are used, as these reach back over all B frames since the I or P frame
-    before; a B frame taken gets its share of that stretch. Key frames and blocks without a vector count as still. A
-    codec may also refer to older frames; FFmpeg does not say so, and such a vector counts in full. A codec
-    without vectors gives zeros and a warning.
+    """Read evenly spaced frames of a film, and its codec's motion vectors; `vtm.read_video` is the same.
 
     The film is streamed, first its packets, then its frames: memory holds the frames taken and no more.
 
-    Raises VideoError for what is missing, empty or no film. A damaged film gives what can be decoded, a
-    warning, and `lost`; frames that cannot be decoded are replaced by the last good one before them.
+    Parameters
+    ----------
+    path : str, Path or file object
+        A file, or a seekable binary file object, in any container and codec that FFmpeg decodes.
+    frames : int, optional
+        L. The film is cut into L equal stretches of time; the frame shown in the middle of each is taken. A film with
+        fewer frames than that repeats some; nothing moves between a frame and its repetition.
+    size : int, (int, int) or None, optional
+        S: the short side becomes S pixels, then the central S x S is cut out. (height, width): the frame is scaled
+        until it covers this, then the centre is cut out. Both make pixels square and undo a stored rotation. None: the
+        pixels as they are in the file.
+    progress : bool, optional
+        Show a bar when reading takes more than 2 seconds.
+
+    Returns
+    -------
+    Clip
+        The frames, their motion and their times.
+
+    Raises
+    ------
+    VideoError
+        For what is missing, empty or no film.
+    ValueError
+        For frames or a size that are not whole numbers of 1 or more.
+
+    Warns
+    -----
+    UserWarning
+        For a damaged film. It gives what can be decoded, and `lost` says how much is missing; frames that cannot be
+        decoded are replaced by the last good one before them. Also for a codec without vectors: its motion is zero.
+
+    Notes
+    -----
+    The vectors are the saliency of VTM eq. 6. Motion is how far the picture's content moved since the previous frame
+    taken (for the first: since the film began), in pixels of the resized frame, x to the right and y down. It adds up
+    every frame in between, at fixed places of the picture: nothing is tracked. `motion` adds the vectors, `magnitude`
+    adds their lengths, so to and fro cancels in the one and counts in the other.
+
+    Only the vectors of P frames are used, as these reach back over all B frames since the I or P frame before; a B
+    frame taken gets its share of that stretch. Key frames and blocks without a vector count as still. A codec may also
+    refer to older frames; FFmpeg does not say so, and such a vector counts in full.
+
+    Examples
+    --------
+    >>> import vtm_lesson as vtm
+    >>> vtm.read_video(vtm.films.sample("centred"), frames=4, size=64)
+    Clip(4 frames of 64 x 64 from 3.0 s of h264)
     """
     if int(frames) != frames or frames < 1:
         raise ValueError(f"frames is {frames!r}; give a whole number, 1 or more.")
@@ -153,8 +233,8 @@ def _decode(path, name, survey, taker, progress):
         stream.codec_context.flags2 |= Flags2.export_mvs
         stream.thread_type = "AUTO"
         title = f"Reading {Path(name).name}"
-        bar = tqdm(total=survey.count, desc=title, unit="frame", delay=2) if progress else nullcontext()
-        with bar:
+        shown = tqdm(total=survey.count, desc=title, unit="frame", delay=2) if progress else nullcontext()
+        with shown as bar:
             packets = container.demux(stream)
             while True:
                 try:
@@ -171,12 +251,25 @@ def _decode(path, name, survey, taker, progress):
                     continue
                 for image in images:
                     taker.add(image)
-                    if progress:
+                    if bar is not None:
                         bar.update()
 
 
 class _Taker:
     """Takes the frames wanted as the film goes by, and adds up the motion between them."""
+
+    # The last frame seen, and when it is shown, in seconds.
+    held: av.VideoFrame | None
+    moment: float
+    # The motion since the last frame taken, and its length, on the codec's grid, which the first frame seen says.
+    net: np.ndarray
+    way: np.ndarray
+    # What a `Clip` is made of; the first frame taken says its size, and its quarter turns.
+    frames: np.ndarray
+    motion: np.ndarray
+    magnitude: np.ndarray
+    times: np.ndarray
+    turns: int
 
     def __init__(self, survey, wanted, target):
         self.survey, self.wanted, self.target = survey, wanted, target
@@ -186,8 +279,7 @@ class _Taker:
         self.scaler = VideoReformatter()
         self.held = None
         self.reference = 0  # number of the last frame that was not a B frame
-        self.pending = []  # B frames taken since then: which, how, and how many frames after it
-        self.frames = None
+        self.pending: list[tuple[int, _Plan, int]] = []  # B frames taken since: which, how, how many frames after it
 
     def add(self, image):
         n = self.seen
@@ -196,15 +288,15 @@ class _Taker:
         else:
             moment = n * self.survey.duration / self.survey.count
         while self.held is not None and self.taken < self.wanted and self.moments[self.taken] < moment:
-            self._take()
+            self._take(self.held)
         self._move(image, n)
         self.held, self.moment = image, moment
         self.seen += 1
         self.corrupt += bool(image.is_corrupt)
 
     def finish(self):
-        while self.taken < self.wanted:
-            self._take()
+        while self.held is not None and self.taken < self.wanted:
+            self._take(self.held)
         if self.turns:
             self.frames = np.ascontiguousarray(np.rot90(self.frames, self.turns, (1, 2)))
             self.magnitude = np.ascontiguousarray(np.rot90(self.magnitude, self.turns, (1, 2)))
@@ -250,10 +342,10 @@ class _Taker:
                 step[y[inside], x[inside]] = move[inside]
         return step
 
-    def _take(self):
-        image, k = self.held, self.taken
+    def _take(self, image: av.VideoFrame) -> None:
+        k = self.taken
         plan = _plan(image, self.target, self.survey.aspect)
-        if self.frames is None:
+        if k == 0:
             self.turns = plan.turns
             self.frames = np.empty((self.wanted, *plan.shape, 3), np.uint8)
             cells = (-(-plan.shape[0] // CELL), -(-plan.shape[1] // CELL))
