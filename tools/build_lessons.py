@@ -206,6 +206,7 @@ def execute(nb: NotebookNode, name: str, cwd: Path, timeout: int = 900, package:
             timeout=timeout,
             kernel_name="python3",
             record_timing=False,
+            shutdown_kernel="immediate",  # everything is said; an interrupt would only be reported
             extra_arguments=["--IPKernelApp.log_level=ERROR"],
             resources={"metadata": {"path": str(cwd)}},
         )
