@@ -1,5 +1,7 @@
 """Make .venv with the pinned packages, once: `make env`, or `py tools/setup_env.py` where there is no make.
 
+With --all, the tools of `make test-all` (requirements-all.txt) are added to it.
+
 Standard library only, and no syntax younger than Python 3.6, so that an old Python gets the sentence below and not a
 traceback. A second call compares one digest and returns. An installation that was interrupted is started over.
 """
@@ -12,23 +14,24 @@ import sys
 import time
 from pathlib import Path
 
-OLDEST = (3, 11)  # what the pins in requirements.txt allow; the package itself is content with less
+OLDEST = (3, 11)  # as pyproject.toml says, which an old Python cannot read
 ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
 PYTHON = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 DONE = VENV / "installed.json"  # what was installed; written last
+DONE_ALL = VENV / "installed-all.json"  # the same of requirements-all.txt
 BUSY = VENV / "installing"  # the process at work; still there afterwards only if it was interrupted
 
 
-def wanted():
+def wanted(*names):
     """What an up-to-date environment was made from, and where: its scripts hold the folder's name."""
-    files = [(ROOT / name).read_bytes() for name in ("requirements.txt", "pyproject.toml")]
+    files = [(ROOT / name).read_bytes() for name in names]
     return {"files": hashlib.sha256(b"\0".join(files)).hexdigest(), "folder": str(ROOT)}
 
 
-def installed():
+def installed(done):
     try:
-        return json.loads(DONE.read_text()) if PYTHON.exists() else None
+        return json.loads(done.read_text()) if PYTHON.exists() else None
     except (OSError, ValueError):
         return None
 
@@ -36,6 +39,10 @@ def installed():
 def stop(sentence):
     sys.stdout.flush()
     sys.exit("setup: " + sentence)
+
+
+def install(*what):
+    run(PYTHON, "-m", "pip", "install", "--disable-pip-version-check", "--no-user", *what)
 
 
 def run(*command):
@@ -83,7 +90,7 @@ def quiet_news():
 
 
 def main():
-    want, have = wanted(), installed()
+    want, have = wanted("requirements.txt", "pyproject.toml"), installed(DONE)
     if have == want and not BUSY.exists():
         return
     check_python()
@@ -99,14 +106,24 @@ def main():
         print("Bringing .venv up to date.", flush=True)
         quiet = ["--quiet"]  # a fresh installation shows pip's progress; here most lines would say "already satisfied"
     BUSY.write_text(str(os.getpid()))
-    pip = [PYTHON, "-m", "pip", "install", "--disable-pip-version-check", "--no-user", *quiet]
-    run(*pip, "-r", ROOT / "requirements.txt")
-    run(*pip, "--no-deps", "--no-build-isolation", "--editable", ROOT)
+    install(*quiet, "-r", ROOT / "requirements.txt")
+    install(*quiet, "--no-deps", "--no-build-isolation", "--editable", ROOT)
     quiet_news()
     DONE.write_text(json.dumps(want))
     BUSY.unlink()
     print(f"Set up in {time.time() - start:.0f} s.", flush=True)
 
 
+def add_all():
+    """The tools of `make test-all`, into the environment that `main` has made."""
+    want = wanted("requirements.txt", "requirements-all.txt")
+    if installed(DONE_ALL) != want:
+        print("Adding the tools of make test-all.", flush=True)
+        install("--quiet", "-r", ROOT / "requirements-all.txt")
+        DONE_ALL.write_text(json.dumps(want))
+
+
 if __name__ == "__main__":
     main()
+    if "--all" in sys.argv[1:]:
+        add_all()

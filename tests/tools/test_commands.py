@@ -11,14 +11,15 @@ import socket
 import subprocess
 import sys
 import time
+import tomllib
 import urllib.error
 import urllib.request
 from pathlib import Path
 
 import pytest
-import tomllib
 import yaml
 from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
 import lab
@@ -26,9 +27,17 @@ import lock
 import setup_env
 
 ROOT = Path(lab.__file__).resolve().parent.parent
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-PINS = [Requirement(line) for line in (ROOT / "requirements.txt").read_text().splitlines() if not line.startswith("#")]
+SETTINGS = tomllib.loads((ROOT / "pyproject.toml").read_text())
+PROJECT = SETTINGS["project"]
+
+
+def read_pins(name: str) -> list[Requirement]:
+    return [Requirement(line) for line in (ROOT / name).read_text().splitlines() if not line.startswith("#")]
+
+
+PINS, MORE = read_pins("requirements.txt"), read_pins("requirements-all.txt")
 PINNED = {canonicalize_name(pin.name): pin for pin in PINS}
+PINNED_ALL = PINNED | {canonicalize_name(pin.name): pin for pin in MORE}
 needs_make = pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed here")
 
 
@@ -40,20 +49,20 @@ def version(pin: Requirement) -> str:
 
 
 def test_every_line_is_an_exact_pin_without_a_build():
-    for pin in PINS:
+    for pin in PINS + MORE:
         assert re.fullmatch(r"==[\w.]+", str(pin.specifier)), f"{pin}: one exact version, without +cpu or +cu"
         assert not canonicalize_name(pin.name).startswith(("nvidia-", "cuda-")), f"{pin}: torch chooses these itself"
-    assert len(PINNED) == len(PINS)
+    assert len(PINNED) == len(PINS) and len(PINNED_ALL) == len(PINS) + len(MORE), "a package is pinned twice"
     assert str(PINNED["triton"].marker) == 'sys_platform == "linux"'
     assert "setuptools" in PINNED, "needed to install this package without fetching anything"
 
 
 def test_pins_satisfy_the_ranges_of_the_package():
-    wanted = PROJECT["dependencies"] + [text for extra in PROJECT["optional-dependencies"].values() for text in extra]
-    for requirement in map(Requirement, wanted):
-        pin = PINNED.get(canonicalize_name(requirement.name))
-        assert pin is not None, f"{requirement.name} is not pinned: run make lock"
-        assert requirement.specifier.contains(version(pin)), f"pinned {pin}, but pyproject.toml says {requirement}"
+    for extra, texts in {"": PROJECT["dependencies"], **PROJECT["optional-dependencies"]}.items():
+        for requirement in map(Requirement, texts):
+            pin = (PINNED_ALL if extra == "test-all" else PINNED).get(canonicalize_name(requirement.name))
+            assert pin is not None, f"{requirement.name} is not pinned: run make lock"
+            assert requirement.specifier.contains(version(pin)), f"pinned {pin}, but pyproject.toml says {requirement}"
 
 
 def test_ranges_admit_the_pair_of_builds_that_gpu_machines_have():
@@ -64,6 +73,8 @@ def test_ranges_admit_the_pair_of_builds_that_gpu_machines_have():
 def test_indirect_packages_are_pinned_too():
     """Walk the installed packages' own requirements: whatever is reached must be pinned."""
     extras = [text for extra in PROJECT["optional-dependencies"].values() for text in extra]
+    of_test_all = {canonicalize_name(Requirement(text).name) for text in PROJECT["optional-dependencies"]["test-all"]}
+    assert of_test_all.isdisjoint(PINNED), "make lab does not install what only make test-all needs"
     todo = [(Requirement(text), "") for text in PROJECT["dependencies"] + extras]
     seen, missing = set(), []
     while todo:
@@ -71,7 +82,7 @@ def test_indirect_packages_are_pinned_too():
         name = canonicalize_name(requirement.name)
         if name.startswith(("nvidia-", "cuda-")):
             continue
-        if name not in PINNED:
+        if name not in PINNED_ALL:
             missing.append(f"{name} (for {by})")
             continue
         for extra in {"", *requirement.extras} - {e for n, e in seen if n == name}:
@@ -92,8 +103,15 @@ def test_lock_writes_pins_that_hold_everywhere():
     freeze += (
         "-e git+https://example.org/vtm#egg=vtm_lesson\nvtm-lesson @ file:///x\nvtm-lesson==0.1.0\nsetuptools==84\n"
     )
+    freeze += "# Editable install with no version control (vtm-lesson==0.1.0)\n"
     lines = [line for line in lock.pins(freeze).splitlines() if not line.startswith("#")]
     assert lines == ["A==1", "b==2", "setuptools==84", "torch==2.13.0", 'triton==3.7.1; sys_platform == "linux"']
+
+
+def test_lock_writes_apart_what_only_test_all_needs():
+    assert lock.added("a==1\nc==3\n", "a==1\nb==2\nc==3\nd==4\n").removeprefix(lock.HEADER_ALL) == "b==2\nd==4\n"
+    with pytest.raises(ValueError, match="a==1"):
+        lock.added("a==1\n", "a==2\nb==2\n")
 
 
 def test_what_lock_holds_is_what_is_pinned():
@@ -105,9 +123,25 @@ def test_conda_users_get_the_same_pins():
     environment = yaml.safe_load((ROOT / "environment.yml").read_text())
     conda = [item for item in environment["dependencies"] if isinstance(item, str)]
     (pip,) = [item["pip"] for item in environment["dependencies"] if isinstance(item, dict)]
-    assert conda == ["python=3.11", "pip"], "conda gives Python and pip; a package named here could drift from the pins"
+    assert len(conda) == 2 and conda[1] == "pip", "conda gives Python and pip; a package named here could drift"
     assert pip == ["-r requirements.txt", "-e ."], "pip gives the rest from requirements.txt, and this package"
-    assert setup_env.OLDEST == (3, 11)
+
+
+def test_the_lowest_python_is_the_same_everywhere():
+    lowest = PROJECT["requires-python"].removeprefix(">=")
+    major, minor = map(int, lowest.split("."))
+    assert (major, minor) == setup_env.OLDEST
+    assert SETTINGS["tool"]["ruff"]["target-version"] == f"py{major}{minor}"
+    assert SETTINGS["tool"]["mypy"]["python_version"] == lowest
+    assert yaml.safe_load((ROOT / "environment.yml").read_text())["dependencies"][0] == f"python={lowest}"
+    readme, makefile = (ROOT / "README.md").read_text(encoding="utf-8"), (ROOT / "Makefile").read_text()
+    assert set(re.findall(r"Python (\d\.\d+)", readme + makefile)) == {lowest}
+    assert re.findall(r"py -(\d\.\d+)", readme) == [lowest]
+    assert re.findall(r"version_info < \((.*?)\)", makefile) == [f"{major}, {minor}"]
+    workflows = "".join(path.read_text() for path in (ROOT / ".github" / "workflows").glob("*.yml"))
+    assert set(re.findall(r'python-version: "(.*?)"|py -(\d\.\d+)', workflows)) == {(lowest, ""), ("", lowest)}
+    newer = SpecifierSet(PROJECT["requires-python"])
+    assert lowest in newer and "3.12" in newer and f"{major}.{minor - 1}" not in newer
 
 
 # ------------------------------------------------------------------------------------------------------------ set up
@@ -122,6 +156,7 @@ def setup(tmp_path: Path, monkeypatch):
         "VENV": venv,
         "PYTHON": venv / "bin/python",
         "DONE": venv / "installed.json",
+        "DONE_ALL": venv / "installed-all.json",
         "BUSY": venv / "installing",
     }.items():
         monkeypatch.setattr(setup_env, name, path)
@@ -161,6 +196,21 @@ def test_new_pins_are_installed_into_the_old_environment(setup, tmp_path):
     assert setup() == []
 
 
+def test_the_tools_of_test_all_are_added_once(setup, tmp_path):
+    (tmp_path / "requirements-all.txt").write_text("b==1\n")
+    setup()
+    setup.calls.clear()
+    setup_env.add_all()
+    setup_env.add_all()
+    (call,) = setup.calls
+    assert call.endswith(f"-r {tmp_path / 'requirements-all.txt'}")
+    assert setup() == [], "and the rest of the environment stays as it is"
+    (tmp_path / "requirements-all.txt").write_text("b==2\n")
+    setup.calls.clear()
+    setup_env.add_all()
+    assert len(setup.calls) == 1
+
+
 def test_a_moved_folder_gets_a_new_environment(setup, tmp_path):
     setup()
     setup_env.DONE.write_text(setup_env.DONE.read_text().replace(str(tmp_path), "/somewhere/else"))
@@ -195,7 +245,7 @@ def test_an_environment_made_by_hand_is_completed_not_cleared(setup):
 def test_two_set_ups_at_once_do_not_meet(setup):
     setup_env.PYTHON.parent.mkdir(parents=True)
     setup_env.BUSY.write_text(str(os.getpid()))
-    with pytest.raises(SystemExit, match="is setting up .venv right now"):
+    with pytest.raises(SystemExit, match=r"is setting up \.venv right now"):
         setup()
     assert setup.calls == []
 
@@ -210,7 +260,7 @@ def test_an_old_python_gets_a_sentence(setup, monkeypatch):
 
 def test_a_python_without_venv_gets_a_sentence(setup, monkeypatch):
     monkeypatch.setitem(sys.modules, "ensurepip", None)
-    with pytest.raises(SystemExit, match="lacks its module ensurepip; .*python3-venv"):
+    with pytest.raises(SystemExit, match=r"lacks its module ensurepip; .*python3-venv"):
         setup()
 
 
@@ -293,21 +343,35 @@ def make(*arguments: str) -> str:
 @needs_make
 def test_make_help_lists_every_target():
     phony = re.search(r"^\.PHONY: (.*)$", (ROOT / "Makefile").read_text(), re.M).group(1).split()
-    listed = re.findall(r"^make (\w+) +\S", make("help"), re.M)
+    listed = re.findall(r"^make ([\w-]+) +\S", make("help"), re.M)
     assert sorted(listed) == sorted(phony)
 
 
 @needs_make
-def test_make_test_runs_ruff_the_tests_and_every_lesson():
+def test_make_test_runs_the_checks_the_tests_and_every_lesson():
     commands = make("-n", "test")
+    assert re.findall(r"ruff check \.|ruff format --check \.|mypy$|lint-imports$|pytest tests", commands, re.M) == [
+        "ruff check .",
+        "ruff format --check .",
+        "mypy",
+        "lint-imports",
+        "pytest tests",
+    ]
     lessons = sorted((ROOT / "notebooks" / "source").glob("[0-9][0-9]_*.py"))
-    assert "ruff check ." in commands and "pytest tests " in commands
     sanitize = "--nbval-sanitize-with tests/nbval_sanitize.cfg"
     for option in ("--nbval ", "--nbval-current-env", sanitize, "--dist loadscope"):
         assert option in commands
     for source in lessons:
         assert f"notebooks/{source.stem}.ipynb" in commands
     assert "--nbval-lax" not in commands and "exercises" not in commands
+
+
+@needs_make
+def test_make_test_all_adds_its_tools_and_runs_its_own_folder():
+    commands = make("-n", "test-all")
+    assert "setup_env.py --all" in commands and "pytest tests/all" in commands
+    assert "requirements-all" not in make("-n", "lab") + make("-n", "test")
+    assert "tests/all" in SETTINGS["tool"]["pytest"]["ini_options"]["norecursedirs"], "make test leaves it alone"
 
 
 @needs_make
@@ -322,11 +386,11 @@ def test_make_clean_spares_the_learners_files():
     assert "notebooks" not in recipe.split("##", 1)[1].split("\n", 1)[1] and "data" not in recipe.split("\n", 1)[1]
 
 
-def test_ci_calls_the_readmes_command():
+def test_ci_calls_both_test_commands():
     script = ROOT / ".ci" / "run"
     assert os.access(script, os.X_OK) or os.name == "nt"
     commands = [line for line in script.read_text().splitlines() if line and not line.startswith("#")]
-    assert commands[-1] == "make test"
+    assert commands[-2:] == ["make test", "VTM_TEST_ALL=1 make test-all"]
 
 
 def test_the_sanitize_file_is_read_whole():
