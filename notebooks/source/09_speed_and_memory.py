@@ -30,7 +30,8 @@ import itertools
 import torch
 
 from vtm_lesson import checks, data_path, measuring, plots
-from vtm_lesson.measuring import bench_network, forecast, roofline, scaling
+from vtm_lesson.measuring import bench_network, forecast, scaling
+from vtm_lesson.measuring import roofline as bounds
 from vtm_lesson.merging import match, match_plain, nearest
 from vtm_lesson.network import VideoClassifier, by_chunks, count
 from vtm_lesson.partition import uniform
@@ -244,7 +245,7 @@ checks.amdahl(amdahl)
 # %% tags=["nbval-ignore-output"]
 blocks = [sum(row.values()) for row in before]
 fewer = [b.total / a.total for b, a in zip(small.blocks, count(merging, 60, 8, 8).blocks, strict=True)]
-predicted = roofline.amdahl(blocks, fewer)
+predicted = bounds.amdahl(blocks, fewer)
 print("FLOPs, block by block: " + ", ".join(f"{f:.2f} times fewer" for f in fewer))
 print(f"predicted: {predicted:.1f} times as fast; with blocks 2 and 3 for nothing {sum(blocks) / blocks[0]:.1f} times")
 
@@ -705,7 +706,7 @@ peak, bandwidth = max(product), 2 * 4 * 2**24 / min(took)
 print(f"computes {peak / 1e9:.0f} GFLOP/s, moves {bandwidth / 1e9:.0f} GB/s; the ridge: {peak / bandwidth:.1f} FLOPs per byte")
 
 # %% tags=["nbval-ignore-output"]
-works = roofline.workloads(n=2048, dim=64, gamma=6)
+works = bounds.workloads(n=2048, dim=64, gamma=6)
 took = measuring.interleaved({name: work.run for name, work in works.items()}, rounds=10)
 reached = {name: (work.flops / work.moved, work.flops / min(took[name])) for name, work in works.items()}
 plots.show(plots.roofline(reached, peak, bandwidth, title="One core of this machine: what it allows, and what is reached"))

@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..paths import data_path
+from ..paths import data_path, is_checkout
 from . import frozen, tiny_vit
 
 
@@ -15,12 +15,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m vtm_lesson.encoders", description=__doc__)
     parser.add_argument("command", choices=("train",))
     parser.add_argument("network", choices=("patch", "tiny_vit"), nargs="?", default="patch")
-    parser.add_argument("--out", type=Path, help="where the weights go (default: data/weights)")
+    parser.add_argument("--out", type=Path, help="where the weights go (default: data/weights in a checkout, else here)")
     parser.add_argument("--steps", type=int, default=1200, help="of the tiny ViT")
     parser.add_argument("--films", type=int, default=tiny_vit.FILMS, help="of the tiny ViT")
     given = parser.parse_args(argv)
     module = frozen if given.network == "patch" else tiny_vit
-    path = given.out or data_path() / module.WEIGHTS
+    stored = data_path() / module.WEIGHTS
+    path = given.out or (stored if is_checkout() else Path(stored.name))
     if given.network == "patch":
         print("Some minutes on two cores: scenes first, then training.")
         made = frozen.train(path)

@@ -24,7 +24,7 @@ from typing import Any
 import torch
 
 from ..network.denormals import flushed_denormals
-from ..paths import data_path
+from ..paths import data_path, is_checkout
 from . import bench_network, bench_operator, clock, forecast, scaling
 from .bench_network import network, training
 from .bench_operator import operator
@@ -52,7 +52,7 @@ def main(argv: list[str] | None = None) -> int:
     args = _arguments(argv)
     torch.set_num_threads(args.threads)
     # Only whole results go where the lessons and the README find them.
-    out = args.out or (None if args.quick or args.no_memory else data_path("results"))
+    out = args.out or (None if args.quick or args.no_memory else _results())
     for part in PARTS if args.part == "all" else (args.part,):
         if part == "planner" and (args.device == "cuda" or args.dtype != "float32"):
             print("planner: it predicts processors and float32 only so far, and is left out.")
@@ -69,6 +69,11 @@ def main(argv: list[str] | None = None) -> int:
     return 0
 
 
+def _results() -> Path:
+    """Beside the stored results; of an installed package these stay as they are."""
+    return data_path("results") if is_checkout() else Path()
+
+
 def _arguments(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m vtm_lesson bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -82,7 +87,7 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32")
     parser.add_argument("--no-memory", action="store_true", help="times only; stored only with --out")
-    parser.add_argument("--out", type=Path, help="folder of the JSON files (default: data/results)")
+    parser.add_argument("--out", type=Path, help="folder of the JSON files (default: data/results in a checkout, else here)")
     args = parser.parse_args(argv)
     if args.device == "cuda" and not torch.cuda.is_available():
         parser.error("torch finds no CUDA device here; leave --device out to measure the processor.")
