@@ -15,7 +15,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m vtm_lesson.encoders", description=__doc__)
     parser.add_argument("command", choices=("train",))
     parser.add_argument("network", choices=("patch", "tiny_vit"), nargs="?", default="patch")
-    parser.add_argument("--out", type=Path, help="where the weights go (default: data/weights in a checkout, else here)")
+    parser.add_argument("--out", type=Path, help="where the weights go (default: data/weights, or here if installed)")
     parser.add_argument("--steps", type=int, default=1200, help="of the tiny ViT")
     parser.add_argument("--films", type=int, default=tiny_vit.FILMS, help="of the tiny ViT")
     given = parser.parse_args(argv)
