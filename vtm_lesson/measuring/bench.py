@@ -87,7 +87,9 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32")
     parser.add_argument("--no-memory", action="store_true", help="times only; stored only with --out")
-    parser.add_argument("--out", type=Path, help="folder of the JSON files (default: data/results, or here if installed)")
+    parser.add_argument(
+        "--out", type=Path, help="folder of the JSON files (default: data/results, or here if installed)"
+    )
     args = parser.parse_args(argv)
     if args.device == "cuda" and not torch.cuda.is_available():
         parser.error("torch finds no CUDA device here; leave --device out to measure the processor.")
