@@ -201,6 +201,22 @@ def test_its_command_answers(installed):
     assert "--quick" in installed.python("-m", "vtm_lesson", "compare", "--help")
 
 
+def test_what_it_makes_goes_into_the_current_folder(installed):
+    before = {path: path.stat().st_mtime for path in installed.target.rglob("*") if path.suffix in (".json", ".png")}
+    code = """
+from pathlib import Path
+from vtm_lesson.measuring import bench, bench_operator
+from vtm_lesson.plots.__main__ import main
+
+bench.PARTS = {"operator": (lambda **_: {"rows": []}, lambda _: "measured", {})}
+bench.main(["--part", "operator"])
+main(["readme"])
+print(sorted(path.name for path in Path().iterdir() if path.suffix in (".json", ".png")))
+"""
+    assert installed.python("-W", "ignore", "-c", code).splitlines()[-1] == "['bench_operator.json', 'merging.png']"
+    assert all(path.stat().st_mtime == then for path, then in before.items())
+
+
 def test_its_description_is_the_projects(installed):
     code = "import importlib.metadata as m, sys; print(m.version('vtm-lesson'), *m.requires('vtm-lesson'), sep='\\n')"
     version, *requires = installed.python("-c", code).splitlines()

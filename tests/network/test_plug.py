@@ -10,7 +10,7 @@ from vtm_lesson import plots
 from vtm_lesson.merging import Merge
 from vtm_lesson.merging.partition import uniform
 from vtm_lesson.merging.registry import reducer
-from vtm_lesson.network import BlockConfig, VideoClassifier, by_chunks, count
+from vtm_lesson.network import BlockConfig, Tokens, VideoClassifier, by_chunks, count
 
 GRID = (8, 4, 4)
 # Keys of random networks are not alike: a low threshold merges some in every chunk, and never the same number.
@@ -92,14 +92,19 @@ def test_drop_in_a_network_is_the_network_on_the_tokens_that_stay():
     assert trace.merge.keep[0].tolist() == motion.flatten().topk(32).indices.sort().values.tolist()
     bare = network(None, blocks=1, chunks=(8,), partition=None)
     bare.load_state_dict(net.state_dict())
-    tokens, _ = bare.blocks[0](bare_tokens(x))
+    tokens, _ = bare.blocks[0](Tokens.start(x))
     torch.testing.assert_close(logits, bare.head(tokens.x[:, trace.merge.keep[0]].mean(1)))
 
 
-def bare_tokens(x):
-    from vtm_lesson.network import Tokens
-
-    return Tokens.start(x)
+@pytest.mark.parametrize("residual", [False, True])
+def test_scores_averaged_over_groups_leave_out_what_is_dropped(residual):
+    what = reducer("drop", signal="motion")
+    fused, merged = (
+        network(what, test_targets="top", attention=kind, residual=residual) for kind in ("fused", "merged")
+    )
+    x, motion = films()
+    with torch.inference_mode():
+        torch.testing.assert_close(merged(x, motion), fused(x, motion), atol=1e-6, rtol=1e-5)
 
 
 def test_flops_of_a_reducer_are_its_own():
