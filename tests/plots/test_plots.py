@@ -14,7 +14,6 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from vtm_lesson import films, plots
-from vtm_lesson.explorers import film as explorer
 from vtm_lesson.measuring import machine
 from vtm_lesson.merging import Merge, match, match_plain, nearest
 from vtm_lesson.partition import uniform
@@ -252,29 +251,6 @@ def test_machine_report_says_what_counts(capsys):
     said = capsys.readouterr().out
     assert torch.__version__ in said and "CUDA" in said and "GFLOP/s" in said
     assert machine.cores() >= 1
-
-
-def test_explorer_shows_a_still_figure_where_nothing_is_interactive(monkeypatch):
-    shown = []
-    monkeypatch.setattr(plots, "show", shown.append)
-    film = films.make(0, frames=4, size=64, patch=16)
-    explorer.explore(film, gamma=4, frame=2)
-    assert "merging 64 tokens to 16" in shown[0].alt and "frame 2" in shown[0].alt
-
-
-def test_explorer_follows_its_sliders(monkeypatch):
-    import ipywidgets
-
-    made = []
-    monkeypatch.setattr(explorer, "_live", lambda: ipywidgets)
-    monkeypatch.setattr(IPython.display, "display", made.append)
-    explorer.explore(films.make(0, frames=4, size=64, patch=16), gamma=4, frame=2)
-    gamma, frame, picture = made[0].children
-    assert "to 16" in picture.value and 'alt="' in picture.value
-    gamma.value = 10
-    assert "to 7" in picture.value
-    before, frame.value = picture.value, 0
-    assert picture.value != before and "frame 0" in picture.value
 
 
 def test_readme_picture(tmp_path, capsys):
