@@ -261,6 +261,21 @@ def test_any_reducer_takes_the_place_of_tomes_matching(known, images, name):
         assert torch.equal(hosts.remove(model)(images), plain)
 
 
+def test_a_bipartite_reducer_chooses_half_as_targets_and_merges_the_most_similar(model, images):
+    with torch.no_grad():
+        by_function = tome.apply(model, 3, partition=lambda n: uniform(n, 2))(images)
+        for settings in ({"partition": "uniform"}, {"reducer": "uniform"}):
+            torch.testing.assert_close(tome.apply(model, 3, **settings)(images), by_function)
+
+
+def test_what_a_picture_of_groups_needs_knows_what_was_dropped(model, images):
+    with torch.no_grad():
+        tome.apply(model, 3, reducer="drop")(images)
+        assert tome.patch_merge(model).size().sum(1).tolist() == [16 - 9] * 4
+        tome.apply(model, reducer=reducer("threshold", above=0.3))(images)
+    assert tome.patch_merge(model).size().sum(1).tolist() == [16] * 4
+
+
 def test_dropping_is_the_same_model_on_fewer_tokens(model, images):
     """After the first block's attention, patches 1, 2 and 3 are left out, as if they were masked from then on."""
 
@@ -307,11 +322,18 @@ def test_images_that_keep_different_numbers_do_not_disturb_each_other(pool, prop
         ({"r": 3, "reducer": "drop", "partition": uniform}, "both given"),
         ({"r": 3, "reducer": "drop", "order": "tome"}, "ToMe's own matching"),
         ({"r": 3, "order": "space"}, "order is 'space'"),
+        ({"r": 3, "partition": "space"}, "partition is 'space'"),
     ],
 )
 def test_wrong_plugs_are_named(model, settings, words):
     with pytest.raises(ValueError, match=words):
         tome.apply(model, **settings)
+
+
+@pytest.mark.parametrize("wrong", [lambda n: torch.arange(n) % 2 == 1, lambda n: torch.arange(n + 5)])
+def test_targets_that_are_none_are_refused(model, images, wrong):
+    with pytest.raises(ValueError, match="targets"), torch.no_grad():
+        tome.apply(model, 3, partition=wrong)(images)
 
 
 # ----------------------------------------------------------------------------------------------- settings

@@ -110,6 +110,19 @@ def test_averages_are_those_of_the_tokens_that_count(name):
 # ------------------------------------------------------------------------------------------------- each by itself
 
 
+@pytest.mark.parametrize(
+    ("into", "n_out", "words"),
+    [
+        ([[0, 3, 1, 3]], None, "sends token 2 to token 1, which itself goes to 3"),
+        ([[0, 4, 2, 3]], None, "positions, 0 to 3"),
+        ([[0, 0, 2, 2], [1, 1, 1, 1]], 2, r"\[2, 1\] tokens stay, and n_out is 2"),
+    ],
+)
+def test_destinations_that_do_not_stay_are_named(into, n_out, words):
+    with pytest.raises(ValueError, match=words):
+        Merge.of(torch.tensor(into), n_out=n_out)
+
+
 def test_bipartite_is_partition_and_match():
     c = context(r=0.5)
     merge = reduce(choose("uniform"), c)
@@ -172,10 +185,17 @@ def test_registry_knows_names_settings_and_functions():
     assert set(reducers()) >= {"uniform", "random", "centre", "boundary", "motion", "learnable", "drop", "threshold"}
     mine = lambda c: Merge.identity(*c.keys.shape[:2])  # noqa: E731
     assert choose("uniform", mine) is mine and choose(None) is None
+    by_name = choose(None, lambda keys, n_keep: Merge.identity(len(keys), n_keep))
+    assert by_name(context(r=0)).n_out == 60 and not is_ragged(by_name)
+    assert reducer("threshold", partition="centre")(context()).n_out >= 15
     for call, words in (
         (lambda: reducer("luck"), "names are uniform"),
         (lambda: reducer("drop", above=1), "does not take these settings"),
         (lambda: choose("uniform", 3), "give a name, or a function"),
+        (lambda: choose("centre", "drop"), "both given"),
+        (lambda: choose("drop"), "it is a reducer, reducer='drop'"),
+        (lambda: reducer("drop", signal="loud"), "signal is 'loud'"),
+        (lambda: choose(None, lambda keys, volume: keys), "the reducer function asks for volume"),
     ):
         with pytest.raises(ValueError, match=words):
             call()
@@ -187,6 +207,9 @@ def test_registry_knows_names_settings_and_functions():
         (lambda c: torch.arange(15), "takes a Context and returns a Merge"),
         (lambda c: Merge.identity(2, 7), "needs one for 60 tokens, batch 2"),
         (lambda c: Merge.identity(2, 60), "the budget is 15 tokens left of 60"),
+        (lambda c: Merge(torch.zeros(2, 60).long(), uniform(60, 4).expand(2, -1)), "a group that no token goes into"),
+        (lambda c: Merge(torch.zeros(2, 60), uniform(60, 4).expand(2, -1)), "not int64 from 0 to 14"),
+        (lambda c: Merge(torch.full((2, 60), 15), uniform(60, 4).expand(2, -1)), "not int64 from 0 to 14"),
     ],
 )
 def test_a_reducer_that_breaks_the_rules_is_told(wrong, words):

@@ -145,6 +145,7 @@ def test_what_a_reducer_did_can_be_drawn(name):
     frames = torch.rand(8, 32, 32, 3).numpy()
     fig = plots.groups(frames, trace.merge, GRID, paint="patch")
     assert f"{trace.merge.n_out} groups" in fig.alt
+    assert ("dropped and faded" in fig.alt) is (trace.merge.dropped is not None)
     plots.png(plots.targets(frames, trace.blocks[0].target_patches[0], GRID))
 
 

@@ -146,3 +146,8 @@ def test_the_stub_says_the_same_as_the_module():
 def test_an_unknown_name_says_which_there_are():
     with pytest.raises(AttributeError, match=r"nearest_targets.*nearest_target,"):
         _ = checks.nearest_targets
+
+
+def test_showing_a_check_gives_nothing_away():
+    shown = repr(checks.alternate)
+    assert "checks.alternate.hint()" in shown and checks.alternate.hints[0] not in shown and len(shown) < 120

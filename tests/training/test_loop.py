@@ -223,6 +223,7 @@ def test_split_keeps_groups_together():
     "call",
     [
         lambda: Recipe(epochs=0),
+        lambda: Recipe(epochs=6),  # the default warms up for 10
         lambda: Recipe(task="rank"),
         lambda: Items(tokens=torch.zeros(3, 2), label=torch.zeros(4)),
         lambda: split(1, 0.5, 0),

@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from ..merging.matching import match, nearest
 from ..merging.merge import Merge
 from ..merging.registry import choose
-from ..merging.strategies import Context, Reducer, is_ragged, reduce
+from ..merging.strategies import Context, Reducer, Strategy, is_ragged, reduce, resolve
 from ..network.tokens import Chunks, Tokens, reduce_alike
 from . import torchvision_repair  # noqa: F401  must come before timm
 
@@ -36,7 +36,6 @@ from timm.models import vision_transformer as vit
 BLOCKS = (vit.Block, vit.ResPostBlock)
 ATTENTIONS = tuple(getattr(vit, name) for name in ("Attention", "DiffAttention") if hasattr(vit, name))
 Amount = Callable[[int, Tensor], int]
-Partition = Callable[[int], Tensor]
 
 
 def apply(
@@ -45,7 +44,7 @@ def apply(
     proportional: bool = True,
     *,
     frames: int = 1,
-    partition: Partition | None = None,
+    partition: str | Callable[..., Tensor] | None = None,
     reducer: str | Reducer | None = None,
     order: str = "time",
 ) -> nn.Module:
@@ -74,13 +73,15 @@ def apply(
         L > 1 makes it a video model: the batch is the frames of films, L of each film in order, and all frames of a
         film share one sequence, so that attention and merging are joint over space and time (as in ToMe's video
         models). The output has one row a film. 1: every frame by itself.
-    partition : function, optional
-        Of the number n of unprotected tokens; gives the positions of the targets among them, (T,) ascending. Default:
-        ToMe's, every other token (`alternate`).
+    partition : str or function, optional
+        A strategy by name, or a function of the Context, or of some of its fields, such as `n`, the number of
+        unprotected tokens; gives the positions of the targets among them, ascending, however many. Default: ToMe's,
+        every other token (`alternate`).
     reducer : str or function, optional
         In place of a partition: a name of `vtm.reducers()`, or a function from a Context to a Merge of the unprotected
-        tokens. One without a partition of its own keeps n - r tokens; the Context's keys are the attention's, averaged
-        over heads.
+        tokens. A bipartite one chooses half of the tokens as targets, and merges the r sources that are most similar;
+        the others keep n - r tokens. The Context's keys are the attention's, averaged over heads; it has no motion and
+        no saliency.
     order : {"time", "tome"}, optional
         The order of the tokens that a block leaves. "time": that of the tokens that survive. "tome": unmerged sources
         before targets, as ToMe's own code leaves them (and without a class token, sources by falling similarity); then
@@ -138,7 +139,7 @@ def apply(
     if isinstance(frames, bool) or int(frames) != frames or frames < 1:
         raise ValueError(f"frames is {frames}; give the number of frames of a film, 1 or more.")
     remove(model)
-    run = _Shared(model, proportional, int(frames), partition, chosen, order)
+    run = _Shared(model, proportional, int(frames), resolve(partition), chosen, order)
     run.handles = [host.blocks[0].register_forward_pre_hook(run.begin)]
     for index, (block, amount) in enumerate(zip(host.blocks, amounts, strict=True)):
         run.handles += _Block(run, index, amount).attach(block)
@@ -211,7 +212,10 @@ def patch_merge(model: nn.Module) -> Merge:
     if getattr(host, "merges", None) is None:
         raise ValueError("this model has merged nothing yet: tome.apply(model, r), and then a forward pass.")
     prefix = host.num_prefix_tokens  # they come first, each its own group
-    return Merge(host.merges.group[:, prefix:] - prefix, host.merges.keep[:, prefix:] - prefix)
+    whole: Merge = host.merges
+    dropped = None if whole.dropped is None else whole.dropped[:, prefix:]
+    count = None if whole.count is None else whole.count - prefix
+    return Merge(whole.group[:, prefix:] - prefix, whole.keep[:, prefix:] - prefix, dropped, count)
 
 
 def schedule(r: int | Sequence[int] | tuple[int, float] | Amount, depth: int) -> list[int | Amount]:
@@ -274,7 +278,7 @@ class _Shared:
         model: nn.Module,
         proportional: bool,
         frames: int,
-        partition: Partition | None,
+        partition: Strategy | None,
         reducer: Reducer | None,
         order: str,
     ):
@@ -326,16 +330,18 @@ class _Shared:
         return Merge(group, keep, dropped, None if merge.count is None else merge.count + self.prefix)
 
     def _bipartite(self, index: int, amount: int | Amount, free: Tensor) -> Merge | None:
-        """ToMe's way, or with a partition of one's own; `Bipartite` without a Context, which nobody would read."""
+        """ToMe's way, or with a partition of one's own: as `Bipartite`, for any number of targets."""
         n = free.shape[1]
-        if self.partition is None:
-            targets, most = alternate(n, self.prefix), n // 2
-        else:
-            targets = torch.as_tensor(self.partition(n))
-            most = n - targets.shape[-1]
-        if most < 1 or amount == 0:
+        if amount == 0 or n < 2:
             return None
-        targets = targets.to(free.device)
+        if self.partition is None:
+            targets, most = alternate(n, self.prefix).to(free.device), n // 2
+        else:
+            targets = torch.as_tensor(self.partition(self._context(free, self._tokens(free), 0))).to(free.device)
+            match(free, targets, 0)  # says what is wrong with them
+            most = n - targets.shape[-1]
+        if most < 1:
+            return None
         merge = match(free, targets, min(self._number(index, amount, free, targets), most))
         return self._as_tome_leaves_them(merge, free, targets) if self.order == "tome" else merge
 
@@ -380,8 +386,8 @@ class _Shared:
         return Tokens(free, (self.frames, height, width), (), position, size, present=present)
 
     def _context(self, keys: Tensor, tokens: Tokens, merged: int) -> Context:
-        gamma = keys.shape[1] / max(1, keys.shape[1] - merged) if merged else 2
-        return Context(keys, gamma, *tokens.grid, tokens.position, tokens.size, merged=merged)
+        # As in ToMe, half of the tokens are targets, for reducers that choose any; they say how many are merged.
+        return Context(keys, 2, *tokens.grid, tokens.position, tokens.size, merged=merged)
 
     def advance(self, merge: Merge) -> None:
         """Note what a block merged."""

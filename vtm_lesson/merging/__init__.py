@@ -14,5 +14,7 @@ What belongs here: whatever decides or applies a merge. What does not: networks,
 
 from .matching import match, match_plain, nearest
 from .merge import Merge
+from .registry import reducer
+from .strategies import Context
 
-__all__ = ["Merge", "match", "match_plain", "nearest"]
+__all__ = ["Context", "Merge", "match", "match_plain", "nearest", "reducer"]

@@ -73,10 +73,12 @@ class Merge:
 
         into: (B, N) int64, the position of the token that each token ends up in; a token that ends up in itself
         survives. dropped: as in `Merge`. n_out: how many survive in every item, where that is known; if not, they are
-        counted, items may differ, and a GPU has to wait.
+        counted, items may differ, and a GPU has to wait. ValueError where a token is sent to one that does not stay.
         """
         batch, n = into.shape
         order = torch.arange(n, device=into.device).expand(batch, n)
+        if values_can_be_read(into):
+            _check_destinations(into, n_out)
         survives = into == order
         number = survives.cumsum(1) - 1
         group, count = number.gather(1, into), None
@@ -236,3 +238,22 @@ class Merge:
         order = flat.argsort(stable=True)
         counts = flat.new_zeros(self.group.shape[0] * self.n_out).scatter_add_(0, flat, torch.ones_like(flat))
         return order, counts.cumsum(0) - counts
+
+
+def _check_destinations(into: Tensor, n_out: int | None) -> None:
+    n = into.shape[1]
+    if into.dtype != torch.int64 or not 0 <= int(into.min()) <= int(into.max()) < n:
+        raise ValueError(
+            f"into holds {into.dtype} from {into.min()} to {into.max()}; give int64 positions, 0 to {n - 1}."
+        )
+    lost = into.gather(1, into) != into
+    if bool(lost.any()):
+        item, token = lost.nonzero()[0].tolist()
+        first = int(into[item, token])
+        raise ValueError(
+            f"into sends token {token} to token {first}, which itself goes to {int(into[item, first])}; send"
+            " every token to one that stays, whose own entry is itself."
+        )
+    counts = (into == torch.arange(n)).sum(1)
+    if n_out is not None and bool((counts != n_out).any()):
+        raise ValueError(f"{counts.tolist()} tokens stay, and n_out is {n_out}; leave n_out out where items differ.")

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from .reducers.bipartite import Bipartite
-from .strategies import STRATEGIES, Reducer, resolve
+from .strategies import STRATEGIES, Reducer, filled_by_name, resolve
 
 # Name -> file in reducers/ and class in it, loaded when first used. The strategies' names are bipartite reducers.
 REDUCERS = {
@@ -63,6 +63,8 @@ def reducer(name: str, **settings: Any) -> Reducer:
     """
     if name not in reducers():
         raise ValueError(f"reducer is {name!r}; names are {', '.join(reducers())}, or give a function of a Context.")
+    if "partition" in settings:
+        settings["partition"] = resolve(settings["partition"])
     make: Callable[..., Reducer] = Bipartite
     if name in STRATEGIES:
         settings = {"partition": STRATEGIES[name], **settings}
@@ -78,10 +80,16 @@ def reducer(name: str, **settings: Any) -> Reducer:
 def choose(partition: str | Callable[..., Any] | None, reducer_: str | Reducer | None = None) -> Reducer | None:
     """The reducer behind the two ways to ask for one: `partition=`, the short form for bipartite, or `reducer=`."""
     if reducer_ is None:
+        if isinstance(partition, str) and partition in REDUCERS:
+            raise ValueError(
+                f"partition is {partition!r}, which chooses no targets: it is a reducer, reducer={partition!r}."
+            )
         strategy = resolve(partition)
         return None if strategy is None else Bipartite(strategy)
+    if partition not in (None, "uniform"):  # the latter is the networks' default
+        raise ValueError("partition and reducer were both given; a partition is the short form: give one of them.")
     if isinstance(reducer_, str):
         return reducer(reducer_)
     if not callable(reducer_):
         raise ValueError(f"reducer is {reducer_!r}; give a name, or a function that takes a Context, returns a Merge.")
-    return reducer_
+    return filled_by_name(reducer_, "reducer")

@@ -27,6 +27,7 @@ from torch import Tensor
 
 from . import partition as P
 from .merge import Merge
+from .tiled import values_can_be_read
 
 Strategy = Callable[["Context"], Tensor]
 Reducer = Callable[["Context"], Merge]
@@ -144,6 +145,8 @@ class Context:
         The network's own `temperature`, if it has one, goes before the strategy's. With `top` and out of training
         the tokens of highest score are taken instead. count: how many, in place of T.
         """
+        if not isinstance(score, Tensor):
+            raise ValueError(f"draw was given {score!r}; it needs a score, (B, n): this network has none of that name.")
         if self.top and not self.training:
             return P.top(score, self.gamma, count)
         if self.temperature is not None:
@@ -233,7 +236,7 @@ def resolve(partition: str | Callable[..., Tensor] | None) -> Strategy | None:
         return functools.partial(_region, **settings)
     if inner in (P.sample, P.top):
         return _ByMotion(inner, settings)
-    return _filled_by_name(partition)
+    return filled_by_name(partition)
 
 
 def pick(strategy: Strategy, context: Context) -> Tensor:
@@ -241,7 +244,9 @@ def pick(strategy: Strategy, context: Context) -> Tensor:
     chosen = strategy(context)
     count = context.n_targets
     if not isinstance(chosen, Tensor) or chosen.dim() not in (1, 2) or chosen.shape[-1] != count:
-        given = tuple(chosen.shape) if isinstance(chosen, Tensor) else type(chosen).__name__
+        given: object = tuple(chosen.shape) if isinstance(chosen, Tensor) else type(chosen).__name__
+        if isinstance(chosen, Tensor) and chosen.dtype == torch.bool:
+            given = "a mask (its positions are mask.nonzero()[:, 0])"
         raise ValueError(
             f"the partition returned {given} for {context.n} tokens at gamma {context.gamma:g}; every strategy returns"
             f" T = ceil(n / gamma) = {count} positions, ({count},) or ({len(context.keys)}, {count})."
@@ -254,16 +259,31 @@ def reduce(reducer: Reducer, context: Context) -> Merge:
     """Run a reducer and see that it keeps to the budget: n - R tokens are left, unless it says `ragged = True`."""
     merge = reducer(context)
     if not isinstance(merge, Merge):
-        raise ValueError(f"the reducer returned {type(merge).__name__}; a reducer takes a Context and returns a Merge.")
+        raise ValueError(
+            f"the reducer returned {type(merge).__name__}; a reducer takes a Context and returns a Merge."
+            " A function that returns targets goes into partition=."
+        )
     batch, n = context.keys.shape[:2]
     if tuple(merge.group.shape) != (batch, n):
         raise ValueError(f"the reducer returned {merge}; this Context needs one for {n} tokens, batch {batch}.")
+    if values_can_be_read(merge.group):
+        _check_groups(merge)
     if not is_ragged(reducer) and (merge.n_out != context.n_keep or merge.count is not None):
         raise ValueError(
             f"the reducer returned {merge}; the budget is {context.n_keep} tokens left of {n}."
             " A reducer that keeps another number says so: ragged = True."
         )
     return merge
+
+
+def _check_groups(merge: Merge) -> None:
+    """ValueError for groups that are no numbers from 0 to M - 1, or where one of them has no token."""
+    if merge.group.dtype != torch.int64 or not 0 <= int(merge.group.min()) <= int(merge.group.max()) < merge.n_out:
+        raise ValueError(f"the reducer returned {merge} with groups that are not int64 from 0 to {merge.n_out - 1}.")
+    filled = torch.zeros_like(merge.keep, dtype=torch.bool).scatter(1, merge.group, True)
+    present = torch.ones_like(filled) if merge.present is None else merge.present
+    if not torch.equal(filled, present):
+        raise ValueError(f"the reducer returned {merge} with a group that no token goes into; `Merge.of` numbers them.")
 
 
 def is_ragged(reducer: Reducer | None) -> bool:
@@ -285,16 +305,22 @@ class _ByMotion:
 
 @dataclass(frozen=True)
 class _ByName:
-    """A function whose arguments are taken from the Context by their names."""
+    """A function whose arguments are taken from the Context by their names: a strategy, or a reducer."""
 
-    function: Callable[..., Tensor]
+    function: Callable[..., Any]
     names: tuple[str, ...]
 
-    def __call__(self, c: Context) -> Tensor:
+    @property
+    def ragged(self) -> bool:
+        """Of a reducer: what the function says of itself."""
+        return bool(getattr(self.function, "ragged", False))
+
+    def __call__(self, c: Context) -> Any:
         return self.function(**{name: getattr(c, name) for name in self.names})
 
 
-def _filled_by_name(function: Callable[..., Tensor]) -> Strategy:
+def filled_by_name(function: Callable[..., Any], kind: str = "partition") -> Callable[[Context], Any]:
+    """A function of the Context, or of some of its fields, as a function of the Context; kind: for messages."""
     parameters = [
         p for p in inspect.signature(function).parameters.values() if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)
     ]
@@ -305,7 +331,7 @@ def _filled_by_name(function: Callable[..., Tensor]) -> Strategy:
     unknown = [p.name for p in required if p.name not in known]
     if unknown or any(p.kind is p.POSITIONAL_ONLY for p in required):
         raise ValueError(
-            f"the partition function asks for {', '.join(unknown or ['positional arguments'])}; it can have one"
+            f"the {kind} function asks for {', '.join(unknown or ['positional arguments'])}; it can have one"
             f" argument (the Context), or arguments named {', '.join(sorted(known - {'draw'}))}."
         )
     # An argument with a default keeps it, unless the Context has something to say under that name.
@@ -315,7 +341,7 @@ def _filled_by_name(function: Callable[..., Tensor]) -> Strategy:
 
 def _needed(value: Tensor | None, name: str) -> Tensor:
     if value is None:
-        raise ValueError(f"this partition needs {name}: give the network {name}=(B, L, H, W).")
+        raise ValueError(f"this partition needs {name}: give the network {name}=(B, L, H, W), where it takes that.")
     return value
 
 

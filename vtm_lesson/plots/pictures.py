@@ -101,8 +101,12 @@ def groups(
     told = []
     for ax, (name, group) in zip(axes, labels.items(), strict=True):
         text = (f"{name}: " if name else "") + f"{number(group.size)} patches in {number(len(np.unique(group)))} groups"
+        dropped = strips.dropped_of(merges[name], grid, item)
+        if dropped is not None:
+            text += f", {number(dropped.sum())} of them dropped and faded"
         if highlight is None:
-            strips.paint(ax, strips.average(pixels, group, paint)[at])
+            painted = strips.average(pixels, group, paint, dropped)[at]
+            strips.paint(ax, painted if dropped is None else strips.fade(painted, dropped[at]))
             if outline:
                 strips.edges(ax, group[at], pixels, color="white", linewidth=0.5, alpha=0.5)
         else:

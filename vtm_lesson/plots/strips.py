@@ -86,8 +86,11 @@ def edges(ax: Axes, labels: np.ndarray, film: np.ndarray, border: bool = False, 
     ax.add_collection(LineCollection(lines, capstyle="projecting", clip_on=not border, **look))
 
 
-def average(film: np.ndarray, group: np.ndarray, paint: str) -> np.ndarray:
-    """The film with every patch replaced by its group's mean picture or mean colour: (L, H, W, 3)."""
+def average(film: np.ndarray, group: np.ndarray, paint: str, dropped: np.ndarray | None = None) -> np.ndarray:
+    """The film with every patch replaced by its group's mean picture or mean colour: (L, H, W, 3).
+
+    dropped: (L, h, w) bool, patches that count nothing in the means.
+    """
     _, rows, columns = group.shape
     patches = rearrange(film, "l (h p) (w q) c -> l h w p q c", h=rows, w=columns)
     shape = patches.shape
@@ -96,8 +99,11 @@ def average(film: np.ndarray, group: np.ndarray, paint: str) -> np.ndarray:
     flat = patches.reshape(group.size, -1)
     ids = np.unique(group, return_inverse=True)[1].reshape(-1)
     order = np.argsort(ids, kind="stable")
-    counts = np.bincount(ids)
-    means = np.add.reduceat(flat[order], np.r_[0, counts.cumsum()[:-1]]) / counts[:, None]
+    counts = counted = np.bincount(ids)
+    if dropped is not None:
+        flat = flat * ~dropped.reshape(-1, 1)
+        counted = np.bincount(ids, ~dropped.reshape(-1))
+    means = np.add.reduceat(flat[order], np.r_[0, counts.cumsum()[:-1]]) / counted[:, None]
     merged = np.broadcast_to(means[ids].reshape(patches.shape), shape)
     return rearrange(merged, "l h w p q c -> l (h p) (w q) c")
 
@@ -178,6 +184,14 @@ def labels_of(merge, grid: Grid, item: int) -> np.ndarray:
     if group.size != n:
         raise ValueError(f"merge has group numbers of shape {group.shape}; the grid {tuple(grid)} has {n} patches.")
     return group.reshape(grid)
+
+
+def dropped_of(merge, grid: Grid, item: int) -> np.ndarray | None:
+    """(L, h, w) bool: the patches that were dropped; None where none was, or `merge` is no Merge."""
+    if not isinstance(merge, Merge) or merge.dropped is None:
+        return None
+    mask = array(merge.dropped)
+    return (mask if mask.size == int(np.prod(grid)) else mask[item]).reshape(grid)
 
 
 def kept(merge, members: np.ndarray, item: int) -> np.ndarray:

@@ -8,3 +8,7 @@
 
 What belongs here: studies, resumable, with seeds and intervals. How fast things are is in `measuring`.
 """
+
+from .probe import learn_saliency, linear_probe, retain
+
+__all__ = ["learn_saliency", "linear_probe", "retain"]

@@ -301,8 +301,8 @@ class Comparison:
         return self._probe(self.test, self.strategy(job.strategy, job.seed), job)
 
     def _probe(self, items: Items, strategy: str | Callable | None, job: Job) -> dict:
-        plug: dict[str, Any] = {"reducer": strategy} if job.strategy in REDUCERS else {}
-        kept = retain(items, strategy, job.gamma, job.r, seed=job.seed, actor=ACTOR, **plug)
+        plug: dict[str, Any] = {"reducer": strategy} if job.strategy in REDUCERS else {"strategy": strategy}
+        kept = retain(items, gamma=job.gamma, r=job.r, seed=job.seed, actor=ACTOR, **plug)
         order = torch.randperm(len(items), generator=torch.Generator().manual_seed(job.seed))
         fitted, read_out = order[: int(0.6 * len(items))], order[int(0.6 * len(items)) :]
         labels, way = items.columns["label"], items.columns["way"]

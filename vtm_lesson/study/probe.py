@@ -61,7 +61,7 @@ class Kept:
 @torch.no_grad()
 def retain(
     items: Items,
-    strategy: str | Callable | None,
+    strategy: str | Callable | None = None,
     gamma: float = 6,
     r: float = 1.0,
     rounds: int = ROUNDS,

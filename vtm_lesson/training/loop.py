@@ -163,8 +163,14 @@ class Recipe:
     save_every: int | None = None
 
     def __post_init__(self) -> None:
-        if self.epochs < 1 or self.batch < 1 or self.lr <= 0 or not 0 <= self.warmup <= self.epochs:
-            raise ValueError(f"{self}: epochs and batch are 1 or more, lr above 0, warmup between 0 and epochs.")
+        if self.epochs < 1 or self.batch < 1 or self.lr <= 0:
+            given = f"epochs is {self.epochs}, batch {self.batch}, lr {self.lr}"
+            raise ValueError(f"{given}; epochs and batch are 1 or more, lr above 0.")
+        if not 0 <= self.warmup <= self.epochs:
+            raise ValueError(
+                f"warmup is {self.warmup} epochs and epochs is {self.epochs}; warmup is from 0 to epochs: give"
+                f" warmup={self.epochs / 7:.1g}, say (the paper's is a seventh)."
+            )
         if self.task not in ("class", "value"):
             raise ValueError(f'task is {self.task!r}; it is "class" or "value".')
 

@@ -24,6 +24,10 @@ class Drop:
     signal: Literal["chance", "motion", "saliency", "oracle"] = "chance"
     temperature: float = 1.0
 
+    def __post_init__(self) -> None:
+        if self.signal not in ("chance", "motion", "saliency", "oracle"):
+            raise ValueError(f'signal is {self.signal!r}; it is "chance", "motion", "saliency" or "oracle".')
+
     def __call__(self, context: Context) -> Merge:
         kept = context.draw(self._score(context), self.temperature, context.n_keep)
         keeps = torch.zeros_like(context.size, dtype=torch.bool).scatter(1, kept, True)
