@@ -10,7 +10,7 @@ from vtm_lesson import plots
 from vtm_lesson.merging import Merge
 from vtm_lesson.merging.partition import uniform
 from vtm_lesson.merging.registry import reducer
-from vtm_lesson.network import BlockConfig, Tokens, VideoClassifier, by_chunks, count
+from vtm_lesson.network import BlockConfig, Tokens, VideoClassifier, VTMBlock, by_chunks, count
 
 GRID = (8, 4, 4)
 # Keys of random networks are not alike: a low threshold merges some in every chunk, and never the same number.
@@ -64,9 +64,36 @@ def test_traces_add_up(name, place):
     torch.testing.assert_close(trace.weight().sum(1), torch.ones(3))
     if trace.merge.dropped is not None:
         assert (trace.weight()[trace.merge.dropped] == 0).all()
-    for block in trace.blocks:  # matched in chunks: nobody leaves its own
-        frame = torch.arange(8).repeat_interleave(16)
-        assert block.position.shape[1] == block.tokens_out and int(frame[block.position].max()) <= 7
+    before, there = torch.arange(n).expand(3, -1), torch.ones(3, n, dtype=torch.bool)
+    for block, length in zip(trace.blocks, (2, 4, 8), strict=True):  # matched in chunks: nobody leaves its own
+        chunk = before // 16 // length
+        assert torch.equal(chunk.gather(1, block.merge.into)[there], chunk[there])
+        before = block.position
+        there = torch.ones_like(before, dtype=torch.bool) if block.merge.present is None else block.merge.present
+
+
+def test_a_threshold_knows_its_targets():
+    net, (x, motion) = network(REDUCERS["threshold"]), films()
+    _, trace = net(x, motion, trace=True)
+    first = trace.blocks[0]
+    assert first.targets.tolist() == [torch.arange(0, 128, 4).tolist()] * 3, "every fourth of each chunk of 32"
+    assert first.tokens_out > 32, "it keeps more than its targets"
+
+
+def test_blocks_after_one_that_kept_as_many_in_every_video():
+    """Nothing is padded then, and still no later block's plan knows how many tokens there are."""
+    torch.manual_seed(0)
+    first = VTMBlock(BlockConfig(24, chunk=2, reducer=REDUCERS["threshold"])).eval()
+    for options in ({}, {"merge_at": "before_attention"}, {"match_within": "video"}, {"attention": "merged"}):
+        then = VTMBlock(BlockConfig(12, chunk=4, gamma=3, **options)).eval()
+        x, _ = films()
+        with torch.inference_mode():
+            together, _ = then(first(Tokens.start(x))[0])
+            for i in range(3):
+                alone, note = then(first(Tokens.start(x[i : i + 1]))[0])
+                assert alone.present is None and note.merge.n_out == alone.x.shape[1]
+                mine = together.x[i] if together.present is None else together.x[i][together.present[i]]
+                torch.testing.assert_close(mine, alone.x[0], atol=2e-6, rtol=1e-5)
 
 
 @pytest.mark.parametrize("name", REDUCERS)

@@ -372,7 +372,7 @@ class _Shared:
             here = Tokens(free, tokens.grid, (), tokens.position[image, place], tokens.size[image, place])
             return self._context(free[image, place], here, 0)
 
-        return reduce_alike(self.reducer, tokens, Chunks((), tokens, tokens.grid[0]), context)
+        return reduce_alike(self.reducer, tokens, Chunks((), tokens, tokens.grid[0]), context)[0]
 
     def _tokens(self, free: Tensor) -> Tokens:
         """The unprotected tokens as the course's own network has them."""
@@ -401,6 +401,11 @@ class _Shared:
         """After the last block of a model that averages patch tokens: one token again for each original one."""
         done: Merge = self.model.merges
         drops = done.dropped is not None and bool(done.dropped.any())
+        if drops and self.present is not None:
+            raise ValueError(
+                "this model averages its patch tokens, and its images keep different numbers of them after dropping:"
+                " the average would count padding; use a model with a class token."
+            )
         return output if done.is_identity or drops else done.unmerge(output)
 
 

@@ -80,15 +80,12 @@ class Merge:
         if values_can_be_read(into):
             _check_destinations(into, n_out)
         survives = into == order
-        number = survives.cumsum(1) - 1
-        group, count = number.gather(1, into), None
+        group, count = (survives.cumsum(1) - 1).gather(1, into), None
+        keep = where_true(survives, n_out)
         if n_out is None:
             count = survives.sum(1)
-            n_out = int(count.max())
-            count = count if bool((count < n_out).any()) else None
-        slot = torch.where(survives, number, n_out)  # the others all go to one spare slot at the end
-        keep = order.new_zeros(batch, n_out + 1).scatter(1, slot, order)[:, :n_out]
-        return Merge(group, keep if count is None else keep.cummax(1).values, dropped, count)
+            count = count if bool((count < keep.shape[1]).any()) else None
+        return Merge(group, keep, dropped, count)
 
     @property
     def n_in(self) -> int:
@@ -199,6 +196,8 @@ class Merge:
 
     def reordered(self, order: Tensor) -> Merge:
         """The same groups, their tokens in another order: output i is what was output order[:, i]; order (B, M)."""
+        if self.count is not None:
+            raise ValueError(f"{self} has padding at its end, which would be moved; reorder merges without it.")
         place = torch.empty_like(order).scatter_(
             1, order, torch.arange(self.n_out, device=order.device).expand_as(order)
         )
@@ -238,6 +237,18 @@ class Merge:
         order = flat.argsort(stable=True)
         counts = flat.new_zeros(self.group.shape[0] * self.n_out).scatter_add_(0, flat, torch.ones_like(flat))
         return order, counts.cumsum(0) - counts
+
+
+def where_true(mask: Tensor, count: int | None = None) -> Tensor:
+    """Where each row of a (B, N) bool mask is true, (B, K), ascending; where rows differ, the last one is repeated.
+
+    count: K, where every row has as many; if it is not given, they are counted, and a GPU has to wait.
+    """
+    batch, n = mask.shape
+    width = int(mask.sum(1).max()) if count is None else count
+    order = torch.arange(n, device=mask.device).expand(batch, n)
+    slot = torch.where(mask, mask.cumsum(1) - 1, width)  # the others all go to one spare slot at the end
+    return order.new_zeros(batch, width + 1).scatter(1, slot, order)[:, :width].cummax(1).values
 
 
 def _check_destinations(into: Tensor, n_out: int | None) -> None:

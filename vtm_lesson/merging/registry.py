@@ -59,7 +59,7 @@ def reducer(name: str, **settings: Any) -> Reducer:
     --------
     >>> import vtm_lesson as vtm
     >>> vtm.reducer("drop", signal="motion")
-    Drop(signal='motion', temperature=1.0)
+    Drop(signal='motion', temperature=None)
     """
     if name not in reducers():
         raise ValueError(f"reducer is {name!r}; names are {', '.join(reducers())}, or give a function of a Context.")

@@ -64,7 +64,7 @@ class Context:
     merged : int, optional
         R itself, where the network around says how many tokens to merge away (ToMe's r). It goes before `r`.
     attention : Tensor, optional
-        (B, n), how much attention each token received, in networks that can tell.
+        (B, n), how much attention each token received, for networks that can tell; none of the course's does.
     targets : Tensor, optional
         (B, T) int64: not given but noted, by reducers that choose targets, for whoever wants to know (recall, traces).
 
@@ -312,8 +312,18 @@ class _ByName:
 
     @property
     def ragged(self) -> bool:
-        """Of a reducer: what the function says of itself."""
+        """Of a reducer, as the next two: what the function says of itself."""
         return bool(getattr(self.function, "ragged", False))
+
+    @property
+    def signal(self) -> str | None:
+        """What it needs from the Context beside the keys."""
+        return getattr(self.function, "signal", None)
+
+    @property
+    def flops(self) -> Callable[[int, int, int], int]:
+        """What it costs."""
+        return getattr(self.function, "flops", lambda *_: 0)
 
     def __call__(self, c: Context) -> Any:
         return self.function(**{name: getattr(c, name) for name in self.names})

@@ -248,7 +248,7 @@ class VTMBlock(nn.Module):
         chunks = self._chunks(todo, tokens)
         if self.config.merge_first:
             main, choice = self._merge_then_attend(tokens, todo, chunks, generator)
-        elif self._averages_scores(todo, self.training) and self.attention.can_merge:
+        elif self._averages_scores(todo, self.training) and self.attention.can_merge and not self._uneven(todo, tokens):
             main, choice = self._attend_merging_scores(tokens, todo, chunks, generator)
         else:
             main, choice = self._attend_then_merge(tokens, todo, chunks, generator)
@@ -331,12 +331,16 @@ class VTMBlock(nn.Module):
         return self.attention.kind == "merged" and not training and merges
 
     def _chunks(self, todo: BlockPlan, tokens: Tokens) -> Chunks:
-        by_frame = todo.ragged or self.ragged or tokens.present is not None
+        by_frame = todo.ragged or self._uneven(todo, tokens)
         return Chunks(todo.attend, tokens, self.config.chunk if by_frame else None)
+
+    def _uneven(self, todo: BlockPlan, tokens: Tokens) -> bool:
+        """Whether chunks hold other numbers of tokens than planned, by this block's reducer or an earlier one's."""
+        return self.ragged or tokens.present is not None or tokens.x.shape[1] != todo.tokens_in
 
     def _chunks_after(self, todo: BlockPlan, main: Tokens, before: Chunks) -> Chunks:
         """The chunks of attention when merging comes first."""
-        if self.ragged or main.present is not None:
+        if self.ragged or main.present is not None or before.length is not None:
             return Chunks(todo.attend, main, self.config.chunk)
         if main.x.shape[1] == todo.tokens_in:
             return before
@@ -351,7 +355,7 @@ class VTMBlock(nn.Module):
         """Let the reducer decide, within each chunk."""
         saliency = torch.tanh(keys @ self.U)[..., 0] if self.aux is not None else None
         batch, n = tokens.position.shape
-        if self.reducer is not None and (self.ragged or tokens.present is not None):
+        if self.reducer is not None and self._uneven(todo, tokens):
             return self._choose_ragged(tokens, keys.detach(), saliency, chunks, generator)
         if self.reducer is None or todo.tokens_out == n:
             merge = Merge.identity(batch, n, keys.device)
@@ -390,8 +394,7 @@ class VTMBlock(nn.Module):
             piece = [None if value is None else value[video, place].detach() for value in known]
             return self._context(keys[video, place], frames, tokens, piece, generator)
 
-        merge = reduce_alike(self.reducer, tokens, chunks, context)
-        return Choice(merge, merge.keep, saliency)
+        return Choice(*reduce_alike(self.reducer, tokens, chunks, context), saliency)
 
     def _context(
         self, keys: Tensor, frames: int, tokens: Tokens, known: list[Any], generator: torch.Generator | None

@@ -69,7 +69,8 @@ class VideoClassifier(nn.Module):
     partition : str, callable or None
         Who chooses the targets, by name or your own function; see `BlockConfig`.
     gamma, r : float or sequence of float
-        One number, or one for each block; gamma=1 switches merging off in a block.
+        One number, or one for each block; gamma=1 switches merging off in a block (but for reducers that decide
+        themselves how many they keep).
     widths : sequence of int, optional
         Channels after each block; default: halved each time.
     pooling : {"mean", "size", "motion"}

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from ..merging.merge import Merge
+from ..merging.merge import Merge, where_true
 from ..merging.partition import Grid
 from ..merging.strategies import Context, Reducer, is_ragged, reduce
 from .ledger import ChunkRun, Segments
@@ -178,23 +178,28 @@ def join_merges(
 
 def reduce_alike(
     reducer: Reducer, tokens: Tokens, chunks: Chunks, context: Callable[[Tensor, Tensor, int], Context]
-) -> Merge:
+) -> tuple[Merge, Tensor]:
     """Reduce chunks that hold different numbers of tokens, so that the reducer sees no padding.
 
-    context(videos (k, 1), places (k, n), frames) makes the Context of k chunks with equally many tokens.
+    context(videos (k, 1), places (k, n), frames) makes the Context of k chunks with equally many tokens. Returns the
+    Merge and the targets (B, T), the last one repeated where videos differ; of a reducer without, what it keeps.
     """
     batch, n = tokens.position.shape
     into = torch.arange(n, device=tokens.position.device).repeat(batch, 1)
     dropped = torch.zeros_like(into, dtype=torch.bool) if tokens.present is None else ~tokens.present
+    is_target, chosen = torch.zeros_like(into, dtype=torch.bool), False
     for video, place, frames in chunks.alike():
         here = context(video, place, frames)
         if here.n_keep == here.n and not is_ragged(reducer):
             continue
         merge = reduce(reducer, here)
         into[video, place] = place.gather(1, merge.into)
+        if here.targets is not None:
+            is_target[video, place.gather(1, here.targets)], chosen = True, True
         if merge.dropped is not None:
             dropped[video, place] = merge.dropped
     if tokens.present is not None:  # what is absent takes weight 0 in some group
         first = tokens.present.long().argmax(1, keepdim=True)
         into = torch.where(tokens.present, into, into.gather(1, first))
-    return Merge.of(into, dropped if bool(dropped.any()) else None)
+    merge = Merge.of(into, dropped if bool(dropped.any()) else None)
+    return merge, where_true(is_target) if chosen else merge.keep

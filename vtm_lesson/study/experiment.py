@@ -350,12 +350,17 @@ class Comparison:
         runs: dict[str, Callable] = {
             key: partial(torch.no_grad()(forward), model.eval(), batch) for key, model in models.items()
         }
-        ledger, whole = (count(models[key], *s.grid) for key in ("with", "without"))
+        # A reducer that keeps a different number in each film is counted by what it left of these.
+        trace = None
+        if models["with"].each_block[0].ragged:
+            with torch.no_grad():
+                trace = forward(models["with"].eval(), batch, trace=True)[1]
+        ledger, whole = count(models["with"], *s.grid, trace=trace), count(models["without"], *s.grid)
         times = clock.interleaved(runs, s.rounds)
         memory = {key: clock.peak_tensors(run) for key, run in runs.items()}
         return {
             "flops": ledger.flops,
-            "training_flops": count(models["with"], *s.grid, training=True).flops,
+            "training_flops": count(models["with"], *s.grid, training=True, trace=trace).flops,
             "flops_ratio": whole.flops / ledger.flops,
             "speed_ratio": clock.ratio(times, "without", "with"),
             "memory_ratio": memory["without"] / memory["with"],
@@ -419,16 +424,22 @@ class Comparison:
         for line in lines:
             with suppress(json.JSONDecodeError):  # cut off in writing: done again
                 records.append(json.loads(line))
-        if not all("evidence" in record for record in records):
+        if not all(isinstance(record, dict) and "evidence" in record for record in records):
             raise ValueError(
                 f'{path} is of an older form: its results have a "key" in place of fields;'
                 " give another --folder or delete that file."
             )
+        try:
+            found = dict(Job.split(record) for record in records)
+        except (KeyError, TypeError) as error:
+            raise ValueError(
+                f"{path} holds a result that lacks {error}; give another --folder, or delete that line."
+            ) from None
         if len(records) < len(lines) or not text.endswith("\n"):  # the next result begins on a line of its own
             whole = [first, *(json.dumps(record) for record in records)]
             path.with_suffix(".new").write_text("\n".join(whole) + "\n")
             path.with_suffix(".new").replace(path)
-        return dict(Job.split(record) for record in records)
+        return found
 
     def keep(self, job: Job, values: dict) -> None:
         """Keep a result, in memory and as a line of results.jsonl."""

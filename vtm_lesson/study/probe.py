@@ -152,8 +152,7 @@ def _merge_all(
         def some(video: Tensor, place: Tensor, frames: int) -> Context:
             return context([None if value is None else value[video, place] for value in known], frames)
 
-        merge = reduce_alike(reducer, state, whole, some)
-        return merge, merge.keep
+        return reduce_alike(reducer, state, whole, some)
     every = context(known, state.grid[0])
     merge = reduce(reducer, every)
     return merge, merge.keep if every.targets is None else every.targets

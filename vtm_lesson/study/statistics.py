@@ -12,7 +12,8 @@ import numpy as np
 from scipy.stats import t as student
 
 from .. import films
-from ..merging.registry import REDUCERS
+from ..merging.registry import REDUCERS, reducer
+from ..merging.strategies import is_ragged
 from .experiment import CONTROLS
 
 ORDER = ("none", "random", *REDUCERS, "uniform", "boundary", "centre", "motion", "learnable", "auxiliary", "oracle")
@@ -47,7 +48,10 @@ def summary(records: Iterable[Mapping]) -> list[dict]:
     table = []
     names = ("evidence", "place", "strategy", "gamma", "r")
     for key, same in together((record for record in records if record["evidence"] in "abc"), *names).items():
-        row = dict(zip(names, key, strict=True)) | {"seeds": len(same), "tokens": same[0]["tokens"]}
+        row = dict(zip(names, key, strict=True)) | {
+            "seeds": len(same),
+            "tokens": round(sum(one["tokens"] for one in same) / len(same)),
+        }
         for what in ("accuracy", "recall"):
             per_way = [record["ways"] if what == "accuracy" else record["recall"] for record in same]
             values = {way: [one[way] for one in per_way] for way in films.WAYS}
@@ -68,10 +72,14 @@ def difference(one: Mapping, other: Mapping, way: str = "all") -> tuple[float, f
 
 
 def verdicts(rows: Sequence[Mapping]) -> list[str]:
-    """For rows of one kind of evidence: who is ahead in each way of filming, and what the seeds cannot tell apart."""
+    """For rows of one kind of evidence: who is ahead in each way of filming, and what the seeds cannot tell apart.
+
+    Controls are left out, and reducers that keep a different number in each film: they are at another token budget.
+    """
     told = []
-    rivals = [row for row in rows if row["strategy"] not in CONTROLS]
-    for way in ("all", *films.WAYS):
+    unequal = {name for name in REDUCERS if is_ragged(reducer(name))}
+    rivals = [row for row in rows if row["strategy"] not in {*CONTROLS, *unequal}]
+    for way in ("all", *films.WAYS) if rivals else ():
         best = max(rivals, key=lambda row: row["accuracy"][way]["interval"][0])
         ties = [row_name(r) for r in rivals if r is not best and difference(best, r, way)[1] <= 0]
         seeds = min(row["seeds"] for row in rivals)

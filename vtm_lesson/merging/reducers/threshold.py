@@ -32,7 +32,7 @@ class Threshold:
 
     def __post_init__(self) -> None:
         if not -1 <= self.above <= 1:
-            raise ValueError(f"above is {self.above}; it is a cosine, from -1 (merge all sources) to 1 (merge none).")
+            raise ValueError(f"above is {self.above}; it is a cosine, from -1 to 1.")
 
     def __call__(self, context: Context) -> Merge:
         targets = context.targets = pick(self.partition, context)
