@@ -18,8 +18,9 @@ class Drop:
     """Keep n - R tokens, and let the others take weight 0.
 
     signal: "chance" keeps a random choice; "motion", "saliency" or "oracle" sample by that score, as the strategies
-    motion, learnable and oracle do. temperature: of motion and saliency; by default those strategies' own. A dropped token belongs to the group of the last kept token before it (the first kept one, where
-    there is none), so that it can be drawn and unmerged; it counts nothing in the average, and in no size.
+    motion, learnable and oracle do. temperature: of motion and saliency; by default those strategies' own.
+    A dropped token belongs to the group of the last kept token before it (the first kept one, where there is none), so
+    that it can be drawn and unmerged; it counts nothing in the average, and in no size.
     """
 
     signal: Literal["chance", "motion", "saliency", "oracle"] = "chance"
