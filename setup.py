@@ -1,7 +1,8 @@
 """What pyproject.toml cannot say: data/ and the lessons stand at the top of the repository and travel in the package.
 
 A wheel carries them as vtm_lesson/data and vtm_lesson/notebooks, where `vtm_lesson.paths` looks for them; an editable
-installation copies nothing. Of the notebooks only lessons travel, those that have a source; of data/ what has the type of a stored file.
+installation copies nothing. Of the notebooks only lessons travel, those that have a source; of data/ what has the type
+of a stored file.
 """
 
 from pathlib import Path
