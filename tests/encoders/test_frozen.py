@@ -11,6 +11,9 @@ from sklearn.linear_model import LogisticRegression
 from vtm_lesson import data_path, films, hosts  # noqa: F401  hosts must come before timm
 from vtm_lesson.encoders import frozen as E
 
+# isort: split
+import timm
+
 
 @pytest.fixture(scope="module")
 def encoder():
@@ -102,7 +105,6 @@ def test_missing_weights_say_how_to_make_them(monkeypatch, tmp_path):
 
 @pytest.mark.parametrize("name", ["vit_tiny_patch16_224", "swin_tiny_patch4_window7_224", "resnet18"])
 def test_random_timm_encoders_warn_and_give_tokens_on_a_grid(name):
-    pytest.importorskip("timm")
     with pytest.warns(UserWarning, match="random weights"):
         encoder = E.load_encoder(f"random:{name}")
     frames = films.make(0, frames=2, size=96).frames
@@ -119,7 +121,6 @@ def test_random_timm_encoders_warn_and_give_tokens_on_a_grid(name):
 
 
 def test_the_same_random_weights_each_time_and_no_one_elses_chance():
-    pytest.importorskip("timm")
     torch.manual_seed(1)
     want = torch.rand(1)
     torch.manual_seed(1)
@@ -130,8 +131,6 @@ def test_the_same_random_weights_each_time_and_no_one_elses_chance():
 
 
 def test_without_internet_the_error_says_what_to_do(monkeypatch):
-    timm = pytest.importorskip("timm")
-
     def offline(*_, **__):
         raise OSError("no route to host")
 
