@@ -24,9 +24,32 @@ def is_partition(positions, n, gamma):
     )
 
 
-@given(st.integers(1, 200), st.floats(1, 40), st.integers(0, 50))
-def test_uniform_is_a_partition(n, gamma, offset):
-    assert is_partition(uniform(n, gamma, offset), n, gamma)
+@given(st.integers(1, 200), st.floats(1, 40), st.integers(0, 50), st.booleans())
+def test_uniform_is_a_partition(n, gamma, offset, staggered):
+    assert is_partition(uniform(n, gamma, offset, staggered=staggered), n, gamma)
+
+
+@given(st.integers(1, 200), st.floats(1, 40))
+def test_staggered_takes_one_token_of_every_run(n, gamma):
+    starts = torch.cat([uniform(n, gamma), torch.tensor([n])])
+    positions = uniform(n, gamma, staggered=True)
+    assert bool((starts[:-1] <= positions).all()) and bool((positions < starts[1:]).all())
+
+
+@pytest.mark.parametrize(("height", "width"), [(14, 14), (16, 16), (8, 8), (9, 16)])
+@pytest.mark.parametrize("gamma", [2, 6, 8, 14, 16, 20])
+def test_staggered_reaches_every_place(height, width, gamma):
+    """Where every gamma-th token is a comb: on 14 x 14 places it reaches 98 of 196 at gamma 6, 49 at gamma 20."""
+    places, frames = height * width, 50 * gamma
+    hits = (uniform(frames * places, gamma, staggered=True) % places).bincount(minlength=places)
+    assert hits.sum() == 50 * places
+    assert hits.min() > 25 and hits.max() < 75, "the fair share is 50"
+
+
+def test_every_gamma_th_token_is_a_comb():
+    """What lesson 04 shows: more frames reach no more places."""
+    for gamma, reached in ((2, 98), (6, 98), (20, 49), (60, 49), (196, 1), (5, 196)):
+        assert len((uniform(600 * 196, gamma) % 196).unique()) == reached
 
 
 def test_uniform_is_every_gamma_th_token():

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 Grid = tuple[int, int, int]  # frames, rows and columns of a video's tokens
+GOLDEN = (math.sqrt(5) - 1) / 2
 
 
 def n_targets(n: int, gamma: float) -> int:
@@ -57,8 +58,10 @@ def n_merged(n: int, gamma: float, r: float) -> int:
     return math.floor(r * (n - n_targets(n, gamma)) + 1e-9)
 
 
-def uniform(n: int, gamma: float, offset: int = 0, device: torch.device | str | None = None) -> Tensor:
-    """Take every gamma-th token.
+def uniform(
+    n: int, gamma: float, offset: int = 0, device: torch.device | str | None = None, staggered: bool = False
+) -> Tensor:
+    """Take every gamma-th token, or one token of every run of gamma.
 
     Parameters
     ----------
@@ -71,6 +74,11 @@ def uniform(n: int, gamma: float, offset: int = 0, device: torch.device | str | 
         offset 0 hits the same places of every frame (lesson 04).
     device : torch.device or str, optional
         Where the result is made, so that it need not be copied there.
+    staggered : bool, optional
+        Take one token of every run of gamma, each time at another place of the run. Every gamma-th token of a video can
+        reach few places of the frame: on a 14 x 14 grid half of them at gamma 6, a quarter at gamma 20, however many
+        frames there are, as the stride comes round to the same places again. Staggered targets are spread as evenly
+        and reach every place, if there are frames enough.
 
     Returns
     -------
@@ -85,6 +93,8 @@ def uniform(n: int, gamma: float, offset: int = 0, device: torch.device | str | 
     Notes
     -----
     VTM eqs. 1-2; naive VTM. ToMe's own targets, the odd positions of an even n, are `uniform(n, 2, offset=1)`.
+    `staggered` is the course's. The place in run j is the fractional part of j times the golden ratio: these numbers
+    fill the range from 0 to 1 evenly and never repeat, whatever the width of the frame.
 
     Examples
     --------
@@ -93,9 +103,16 @@ def uniform(n: int, gamma: float, offset: int = 0, device: torch.device | str | 
     tensor([0, 4, 8])
     >>> vtm.uniform(12, 4, offset=1)
     tensor([1, 5, 9])
+    >>> vtm.uniform(12, 4, staggered=True)
+    tensor([ 0,  6, 8])
     """
     count = n_targets(n, gamma)
-    positions = (torch.arange(count, dtype=torch.float64, device=device) * gamma).floor().long().clamp_(max=n - 1)
+    run = torch.arange(count + 1, dtype=torch.float64, device=device)
+    starts = (run * gamma).floor().long().clamp_(max=n)
+    positions = starts[:-1]
+    if staggered:
+        length = starts[1:] - positions
+        positions = positions + (run[:-1] * GOLDEN % 1 * length).long()
     return ((positions + offset) % n).sort().values
 
 
