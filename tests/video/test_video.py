@@ -9,45 +9,12 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from small_films import encode, pan, textured
 
 from vtm_lesson import films, video
 from vtm_lesson.video import reading
 
 CLIPS = Path(__file__).resolve().parents[3] / "shared" / "clips"
-
-
-def textured(height, width, seed=0):
-    """A random but smooth picture, made without the package: noise blurred by repeated averaging."""
-    picture = np.random.default_rng(seed).random((height, width, 3)) * 255
-    for _ in range(3):
-        picture = (picture + np.roll(picture, 1, 0) + np.roll(picture, 1, 1) + np.roll(picture, (1, 1), (0, 1))) / 4
-    return np.clip((picture - 127) * 4 + 127, 0, 255).astype(np.uint8)
-
-
-def pan(dx, dy, length=24, height=96, width=128):
-    """Frames whose content moves by (dx, dy) pixels a frame, to the right and down."""
-    world = textured(height + 240, width + 240)
-    tops, lefts = (120 - np.arange(length) * d for d in (dy, dx))
-    return np.stack([world[y : y + height, x : x + width] for y, x in zip(tops, lefts, strict=True)])
-
-
-def encode(frames, codec="libx264", kind="mp4", options=None, times=None, pixels="yuv420p", rate=10, change=None):
-    """A film in memory; times in seconds make the frame rate vary; change(stream) sets further things."""
-    memory = io.BytesIO()
-    with av.open(memory, "w", format=kind) as container:
-        stream = container.add_stream(codec, rate=rate, options=options or {})
-        stream.height, stream.width, stream.pix_fmt, stream.gop_size = *frames.shape[1:3], pixels, 250
-        if times is not None:
-            stream.codec_context.time_base = Fraction(1, 1000)
-        if change:
-            change(stream)
-        for k, frame in enumerate(frames):
-            picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")
-            if times is not None:
-                picture.pts, picture.time_base = round(times[k] * 1000), Fraction(1, 1000)
-            container.mux(stream.encode(picture))
-        container.mux(stream.encode())
-    return memory.getvalue()
 
 
 def numbered(length, height=48, width=64):
@@ -256,6 +223,37 @@ def test_a_codec_without_vectors_gives_zeros_and_says_so(codec, kind, pixels):
     with pytest.warns(UserWarning, match="no motion vectors"):
         clip = read_bytes(data, frames=6, size=None)
     assert clip.frames.std() > 10 and not clip.motion.any() and not clip.magnitude.any()
+
+
+class Vectors:
+    """Notes every frame's vectors as they come out of the decoder, where `read` adds them up."""
+
+    broken = 0
+
+    def __init__(self):
+        self.seen = []
+
+    def add(self, image):
+        found = image.side_data.get("MOTION_VECTORS")
+        found = np.zeros(0) if found is None else found.to_ndarray()
+        # Not the bytes as they lie there: between the numbers are gaps, in which anything may stand.
+        self.seen.append([found[field].tobytes() for field in found.dtype.names or ()])
+
+
+@pytest.mark.parametrize("name", ["made", "arm_wrestling.mp4"])
+def test_one_reading_finds_the_vectors_that_another_finds(name, tmp_path):
+    path = CLIPS / name
+    if name == "made":
+        shown = pan(2, 1, length=24, height=240, width=320)
+        path = write(tmp_path, "made.mp4", encode(shown, options={"bf": "3", "refs": "4", "preset": "veryfast"}))
+    elif not path.exists():
+        pytest.skip(f"the real clip {name} is not beside this repository")
+    readings = []
+    for _ in range(8):
+        readings.append(Vectors())
+        reading._decode(path, name, reading.survey_of(path, name), readings[-1], progress=False)
+    assert sum(map(len, readings[0].seen)), "there are vectors"
+    assert all(again.seen == readings[0].seen for again in readings[1:])
 
 
 def test_overlap_averages_areas():

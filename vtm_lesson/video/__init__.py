@@ -1,5 +1,6 @@
 """Reading films: evenly spaced frames, and the motion vectors that the film's own codec stored.
 
+    formats.py      what counts as a film, and what the rest is called
     containers.py   opens a film file, and says in one sentence why it cannot
     reading.py      read(path) -> Clip: frames and motion
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import av
 
-# FFmpeg opens these as if they were films: text files and single pictures.
-NOT_FILMS = ("tty", "image2")
+from . import formats
 
 
 class VideoError(ValueError):
@@ -28,36 +29,88 @@ class VideoError(ValueError):
 
 
 def check(path) -> str:
-    """The film's name for messages; raises VideoError for what needs no opening to be refused."""
+    """The film's name for messages; raises VideoError for what needs no FFmpeg to be refused."""
     if hasattr(path, "read"):
-        return getattr(path, "name", None) or "the file object"
+        return _check_object(path)
+    if not isinstance(path, (str, os.PathLike)):
+        raise VideoError(f"a film is given as a path or a binary file object, not as {type(path).__name__}.")
     path = Path(path)
-    if path.is_dir():
-        raise VideoError(f"{path} is a folder; give the path of a film inside it.")
-    if not path.exists():
-        raise VideoError(f"{path} does not exist; check the path.")
-    if path.stat().st_size == 0:
-        raise VideoError(f"{path} is empty (0 bytes); it was probably never written to the end.")
-    return str(path)
+    name = str(path) if len(str(path)) <= 300 else f"{str(path)[:50]}...{str(path)[-50:]}"
+    try:
+        if path.is_dir():
+            raise VideoError(f"{name} is a folder; give the path of a film inside it.")
+        if not path.exists():
+            raise VideoError(f"{name} does not exist; check the path.")
+        if path.stat().st_size == 0:
+            raise VideoError(f"{name} is empty (0 bytes); it was probably never written to the end.")
+        _head(path)
+    except OSError as error:
+        raise VideoError(f"{name} cannot be opened ({error.strerror}); check the path and who may read it.") from error
+    return name
+
+
+def _check_object(file) -> str:
+    name = getattr(file, "name", None)
+    name = name if isinstance(name, str) else "the file object"  # a temporary file may have a number for a name
+    try:
+        head = _head(file)
+    except (AttributeError, OSError, ValueError) as error:
+        raise VideoError(f"{name} cannot be read ({error}); give a file object that is open and can seek.") from error
+    if not isinstance(head, bytes):
+        raise VideoError(f'{name} gives {type(head).__name__}, not bytes; open it with mode "rb".')
+    if not head:
+        raise VideoError(f"{name} is empty (0 bytes); it was probably never written to the end.")
+    return name
+
+
+def _head(path) -> bytes:
+    """The first bytes of a film given as path or file object."""
+    if hasattr(path, "read"):
+        path.seek(0)
+        return path.read(formats.HEAD)
+    with Path(path).open("rb") as file:
+        return file.read(formats.HEAD)
 
 
 def open_film(path, name):
-    """The open container and its video track."""
+    """The open container and its video track. Whatever the file says, FFmpeg opens nothing besides it: formats.py."""
+    head = _head(path)
+    if kind := formats.picture(head):
+        raise VideoError(f"{name} cannot be read: it is not a film but {kind}.")
     if hasattr(path, "read"):
         path.seek(0)
-        container = av.open(path)
+        source, protocols = path, ""
     else:
         # The prefix keeps FFmpeg from taking a colon in the name for a protocol.
-        container = av.open("file:" + os.fspath(path), metadata_errors="replace")
-    kind = container.format.name
+        source, protocols = "file:" + os.fspath(path), "file"
+    try:
+        container = av.open(source, "r", container_options=formats.options(protocols), metadata_errors="replace")
+    except av.FFmpegError as error:
+        kind = formats.other(head)
+        if kind:
+            why = f"it is not a film but {kind}"
+        elif isinstance(error, av.ArgumentError):  # what FFmpeg says of a format that is not on the list
+            why = "it is no film, damaged, or in a format that is not read here; convert it to mp4"
+        else:
+            why = f"it is no film, damaged or cut short (FFmpeg says: {error.strerror or error})"
+        raise VideoError(f"{name} cannot be read: {why}.") from error
     tracks = [s for s in container.streams.video if not s.disposition & s.disposition.attached_pic]
-    if kind in NOT_FILMS or kind.endswith("_pipe"):
-        container.close()
-        raise VideoError(f"{name} is not a film: it reads as {container.format.long_name}.")
+    if tracks and tracks[0].codec_context:
+        return container, tracks[0]
+    container.close()
     if not tracks:
-        container.close()
         raise VideoError(f"{name} has no video track; it may be a sound file.")
-    return container, tracks[0]
+    raise VideoError(f"{name} has a video track of an unknown codec; it is damaged, or convert it to H.264 in mp4.")
+
+
+def packets_of(container, *tracks) -> Iterator[av.Packet]:
+    """The packets of these tracks, or of all that were there when the film was opened.
+
+    FFmpeg may find another track on the way, in a damaged film or one joined from two. At the end PyAV hands out an
+    empty packet a track, and falls over those that it has not met; all others have gone by then.
+    """
+    with suppress(IndexError):
+        yield from container.demux(*tracks)
 
 
 @dataclass
@@ -82,7 +135,7 @@ def survey_of(path, name) -> Survey:
         first, last, step = math.inf, -math.inf, 0.0  # shown first and last in the video track
         begin, end = math.inf, -math.inf  # of all tracks together
         try:
-            for packet in container.demux():
+            for packet in packets_of(container):
                 if packet.size == 0 or packet.is_discard:
                     continue
                 start = None if packet.pts is None else float(packet.pts * packet.time_base)

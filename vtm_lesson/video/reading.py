@@ -22,7 +22,7 @@ from av.video.reformatter import VideoReformatter
 from einops import rearrange
 from tqdm import tqdm
 
-from .containers import VideoError, check, open_film, survey_of
+from .containers import VideoError, check, open_film, packets_of, survey_of
 
 CELL = 4  # motion is given on cells of this many pixels of the resized frame
 UNIT = 8  # no codec here stores vectors for blocks smaller than this
@@ -97,7 +97,7 @@ class Clip:
         ((4, 8, 8, 192), (4, 8, 8))
         """
         height, width = self.frames.shape[1:3]
-        if int(p) != p or p < 1 or height % p or width % p:
+        if not _whole(p) or height % p or width % p:
             raise ValueError(
                 f"patches of {p} pixels do not fill a frame of {height} x {width}; "
                 "read the film at a size that is a multiple of the patch."
@@ -124,7 +124,8 @@ def read(path, frames: int = 60, size: int | tuple[int, int] | None = 224, progr
     Parameters
     ----------
     path : str, Path or file object
-        A file, or a seekable binary file object, in any container and codec that FFmpeg decodes.
+        A file, or a seekable binary file object: mp4, mov, mkv, webm, avi, ts, mpg and the like, in any codec that
+        FFmpeg decodes. Nothing but this file is opened: what only names films (a playlist, say) is refused.
     frames : int, optional
         L. The film is cut into L equal stretches of time; the frame shown in the middle of each is taken. A film with
         fewer frames than that repeats some; nothing moves between a frame and its repetition.
@@ -143,7 +144,7 @@ def read(path, frames: int = 60, size: int | tuple[int, int] | None = 224, progr
     Raises
     ------
     VideoError
-        For what is missing, empty or no film.
+        For what is missing, empty, unreadable or no film.
     ValueError
         For frames or a size that are not whole numbers of 1 or more.
 
@@ -170,7 +171,7 @@ def read(path, frames: int = 60, size: int | tuple[int, int] | None = 224, progr
     >>> vtm.read_video(vtm.films.sample("centred"), frames=4, size=64)
     Clip(4 frames of 64 x 64 from 3.0 s of h264)
     """
-    if int(frames) != frames or frames < 1:
+    if not _whole(frames):
         raise ValueError(f"frames is {frames!r}; give a whole number, 1 or more.")
     target = _target(size)
     name = check(path)
@@ -178,14 +179,14 @@ def read(path, frames: int = 60, size: int | tuple[int, int] | None = 224, progr
         survey = survey_of(path, name)
         taker = _Taker(survey, int(frames), target)
         _decode(path, name, survey, taker, progress)
+        if not taker.seen:
+            raise VideoError(f"{name} has a video track, but not one frame of it can be decoded.")
+        taker.finish()
     except av.FFmpegError as error:
-        reason = error.strerror or error
         raise VideoError(
-            f"{name} cannot be read: it is no film, damaged or cut short (FFmpeg says: {reason})."
+            f"{name}: its frames cannot be scaled for size {size!r}; try another, or None (FFmpeg says: "
+            f"{error.strerror or error})."
         ) from error
-    if not taker.seen:
-        raise VideoError(f"{name} has a video track, but not one frame of it can be decoded.")
-    taker.finish()
     lost = _lost(survey, taker, name)
     if taker.seen > 1 and not taker.vectors:
         warnings.warn(
@@ -218,10 +219,18 @@ def overlap(edges: np.ndarray, cell: float, cells: int, limit: float) -> np.ndar
 def _target(size):
     if size is None:
         return None
-    height, width = (size, size) if np.ndim(size) == 0 else size
-    if int(height) != height or int(width) != width or min(height, width) < 1:
+    sides = list(size) if np.iterable(size) else [size, size]
+    if len(sides) != 2 or not all(map(_whole, sides)):
         raise ValueError(f"size is {size!r}; give a number of pixels, (height, width), or None.")
-    return int(height), int(width)
+    return int(sides[0]), int(sides[1])
+
+
+def _whole(value) -> bool:
+    """Whether this is a whole number of 1 or more."""
+    try:
+        return int(value) == value and value >= 1
+    except (TypeError, ValueError, OverflowError):
+        return False
 
 
 # ------------------------------------------------------------------------------------------------- decoding
@@ -231,11 +240,13 @@ def _decode(path, name, survey, taker, progress):
     container, stream = open_film(path, name)
     with container:
         stream.codec_context.flags2 |= Flags2.export_mvs
-        stream.thread_type = "AUTO"
+        # Threads share out the slices of a frame. Several frames at once would be faster by a quarter, but then FFmpeg
+        # gives other vectors from one reading to the next.
+        stream.thread_type = "SLICE"
         title = f"Reading {Path(name).name}"
         shown = tqdm(total=survey.count, desc=title, unit="frame", delay=2) if progress else nullcontext()
         with shown as bar:
-            packets = container.demux(stream)
+            packets = packets_of(container, stream)
             while True:
                 try:
                     packet = next(packets)
