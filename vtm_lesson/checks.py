@@ -5,7 +5,9 @@ wrong answer is also compared with the mistakes people make here, so that the me
 shows the next of three hints; `checks.nearest_target.hint()` shows one without trying.
 
 Nothing here stops a notebook: an unsolved or wrong exercise prints what is missing, and the cells after it use the
-package. Only while nbgrader grades (it sets NBGRADER_EXECUTION) does a failed check raise AssertionError.
+package. Whatever your function gives or raises is told in words; only pressing "stop" stops it. The right values are
+right in any form, NumPy's numbers and arrays included. Only while nbgrader grades (it sets NBGRADER_EXECUTION) does a
+failed check raise AssertionError.
 """
 
 from __future__ import annotations

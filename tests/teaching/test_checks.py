@@ -2,8 +2,11 @@
 
 import ast
 import importlib
+import itertools
+from fractions import Fraction
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from helpers import python
@@ -103,6 +106,166 @@ def test_difference_in_words():
     assert "2 results" in checks.difference(one, (one, one))
     assert checks.difference(1.00001, 1.0) is None and "got 2" in checks.difference(2, 1.0)
     assert checks.difference(torch.tensor(3), 3) is None
+    assert checks.difference(943718401, 943718400, 0) == "expected 943718400, got 943718401.", "all digits of a count"
+
+
+@pytest.mark.parametrize(
+    "given, expected",
+    [
+        (np.int64(3), 3),
+        (np.uint8(3), 3),
+        (np.float32(0.5), 0.5),
+        (np.float16(0.5), 0.5),
+        (np.longdouble(0.5), 0.5),
+        (np.array(3), 3),
+        (np.array([3]), 3),
+        (torch.tensor(0.5, dtype=torch.bfloat16), 0.5),
+        (torch.tensor([[3]]), 3),
+        (torch.tensor(3.0, requires_grad=True), 3),
+        (Fraction(1, 2), 0.5),
+        ((5, 3), [5, 3]),
+        (torch.tensor([5, 3]), [5, 3]),
+        (np.array([5, 3]), [5, 3]),
+        ([np.int64(5), torch.tensor(3)], [5, 3]),
+        (np.array([]), []),
+        ([5, 3], (5, 3)),
+        (torch.tensor([0.5, 3.0], requires_grad=True), (0.5, 3)),
+        (np.array([0.5, 3.0]), (0.5, 3)),
+        (np.arange(3)[::-1], torch.tensor([2, 1, 0])),
+        (np.arange(3, dtype=np.int32), torch.arange(3)),
+        (np.ones((2, 3), dtype=np.float64), torch.ones(2, 3)),
+        (np.broadcast_to(np.float32(1), (2, 3)), torch.ones(2, 3)),
+        (np.zeros((0, 3)), torch.zeros(0, 3)),
+        ([[1.0, 2.0]], torch.tensor([[1.0, 2.0]])),
+        ([np.int64(1), torch.tensor(2)], torch.tensor([1, 2])),
+        (np.str_("first"), "first"),
+    ],
+)
+def test_the_right_values_are_right_in_another_form(given, expected):
+    assert checks.difference(given, expected) is None
+
+
+@pytest.mark.parametrize(
+    "given, expected, words",
+    [
+        (True, 1, "expected a number, got a bool."),
+        (np.bool_(True), 1, "expected a number, got a bool."),
+        (torch.tensor(True), 1, "expected a number, got a tensor of shape ()."),
+        (np.int64(4), 3, "expected 3, got 4."),
+        (np.array([3, 3]), 3, "expected a number, got an array of shape (2,)."),
+        (1j, 1, "expected a number, got a complex."),
+        ("3", 3, "expected a number, got a str."),
+        ((5, 3, 1), [5, 3], "expected 2 results, got 3 results."),
+        (torch.tensor([5, 4]), [5, 3], "result 2 of 2: expected 3, got 4."),
+        (torch.ones(2, 2), [1, 1], "expected 2 results, got a tensor of shape (2, 2)."),
+        (iter([5, 3]), [5, 3], "expected 2 results, got a list_iterator."),
+        (53, [5, 3], "expected 2 results, got an int."),
+        (np.ones(3), torch.arange(3), "expected whole numbers (torch.int64), got torch.float64."),
+        (torch.tensor([False, True]), torch.arange(2), "expected numbers (torch.int64), got True and False"),
+        (torch.ones(2) * 1j, torch.ones(2), "expected real numbers (torch.float32), got torch.complex64."),
+        ([torch.ones(3), torch.ones(3)], torch.ones(2, 3), "expected one tensor, got 2; torch.stack or torch.cat"),
+        ([torch.ones(1), torch.ones(1)], torch.ones(2, 1), "expected one tensor, got 2; torch.stack or torch.cat"),
+        ([[1.0], [1.0, 2.0]], torch.ones(2, 2), "expected a tensor, got 2 results."),
+        (np.array(["a", "b"]), torch.ones(2), "expected a tensor, got an array of shape (2,)."),
+        (np.array(["a", "b"]), "a", "expected 'a', got array("),
+    ],
+)
+def test_other_values_are_still_told(given, expected, words):
+    assert words in checks.difference(given, expected)
+
+
+class Unreadable:
+    def __repr__(self):
+        raise RuntimeError("no")
+
+    __str__ = __eq__ = __bool__ = __len__ = __iter__ = __array__ = __repr__
+    __hash__ = None
+
+
+class UnreadableError(Exception):
+    __str__ = __repr__ = Unreadable.__repr__
+
+
+class Endless:
+    def __repr__(self):
+        return "x" * 5_000_000
+
+
+def stops(error):
+    def answer(*_):
+        raise error
+
+    return answer
+
+
+def endless_list():
+    both = []
+    both += [both, both]
+    return both
+
+
+ODD = {
+    "SystemExit": (stops(SystemExit(0)), "stopped with SystemExit: 0"),
+    "an error without words": (stops(UnreadableError()), "stopped with UnreadableError"),
+    "an error of many words": (stops(ValueError("x" * 5_000_000)), "stopped with ValueError: xxx"),
+    "a number larger than any float": (lambda *_: 10**400, None),
+    "a number of too many digits to print": (lambda *_: -(10**5000), None),
+    "large numbers": (lambda *_: (10**400, 10**400), None),
+    "large numbers in a list": (lambda *_: [10**400] * 4, None),
+    "infinity": (lambda *_: float("inf"), None),
+    "a meta tensor": (lambda *_: torch.ones(2, 3, device="meta"), "expected an ordinary tensor, got a meta one."),
+    "a meta number": (lambda *_: torch.ones((), device="meta"), "got a meta one."),
+    "a sparse tensor": (lambda *_: torch.eye(3).to_sparse(), "expected an ordinary tensor, got a sparse one."),
+    "rows of a sparse tensor": (lambda *_: torch.eye(3).to_sparse_coo()[0], "got a sparse one."),
+    "a nested tensor": (
+        lambda *_: torch._nested_tensor_from_tensor_list([torch.ones(2), torch.ones(3)]),
+        "expected an ordinary tensor, got a nested one.",
+    ),
+    "a quantized tensor": (
+        lambda *_: torch.quantize_per_tensor(torch.ones(3), 0.1, 0, torch.qint8),
+        "expected an ordinary tensor, got a quantized one.",
+    ),
+    "a pair of meta tensors": (lambda *_: (torch.ones(3, device="meta"), torch.ones(3, device="meta")), None),
+    "an object that cannot be read": (lambda *_: Unreadable(), None),
+    "objects that cannot be read": (lambda *_: (Unreadable(), Unreadable()), None),
+    "a long object": (lambda *_: Endless(), None),
+    "a list that holds itself": (lambda *_: endless_list(), None),
+    "a generator": (lambda *_: itertools.count(), None),
+    "an array of objects": (lambda *_: np.array([Unreadable(), None], dtype=object), None),
+    "a date": (lambda *_: np.datetime64("2024-01-01"), None),
+    "a function": (lambda *_: print, None),
+}
+
+
+@pytest.mark.filterwarnings("ignore:.*(nested|quantized) tensor:UserWarning")  # torch may change or drop these
+@pytest.mark.parametrize("exercise", EXERCISES, ids=lambda e: e.name)
+def test_nothing_that_a_function_gives_stops_a_notebook(exercise, capsys):
+    for kind, (answer, words) in ODD.items():
+        exercise(answer)
+        out = capsys.readouterr().out
+        assert out.startswith(f"✗ {exercise.name}"), f"{kind}: {out[:500]}"
+        assert len(out) < 8000, f"{kind}: {len(out)} characters are printed"
+        if words is not None and not isinstance(exercise.answer(*next(iter(exercise.cases()))[1]), tuple):
+            assert words in out, f"{kind}: {out[:500]}"
+
+
+def test_a_learner_can_stop_a_check():
+    with pytest.raises(KeyboardInterrupt):
+        checks.alternate(stops(KeyboardInterrupt()))
+
+
+def test_a_mistake_is_named_though_it_stops_with_systemexit_later(capsys):
+    """Some cases are shown to the function a second time, to name its mistake."""
+    calls = []
+
+    def answer(n):
+        calls.append(n)
+        if len(calls) > 1:
+            raise SystemExit
+        return torch.arange(n)
+
+    checks.alternate(answer)
+    assert "expected 2 results" in capsys.readouterr().out and len(calls) > 1
 
 
 LOADED = """

@@ -91,6 +91,8 @@ tokens_in_film = Exercise(
         ("patches of one pixel", (2, 8, 1)),
         ("64 frames, patches of 32", (64, 224, 32)),
         ("24 frames of 96 pixels, patches of 8", (24, 96, 8)),
+        ("a narrow strip is left over at the edge", (60, 230, 14)),
+        ("nearly a patch is left over at the edge", (3, 239, 16)),
     ],
     hints=(
         "How many patches lie side by side along one edge of a frame?",
@@ -102,6 +104,23 @@ tokens_in_film = Exercise(
         ("That is one frame; the film has more.", lambda f, s, p: (s // p) ** 2),
         ("Only one side of the frame was divided by the patch; both are cut.", lambda f, s, p: f * s * s // p),
         ("That counts pixels; a token is a whole patch of them.", lambda f, s, p: f * s * s),
+        (
+            "What is left over at the edge is no patch: round size / patch down before you square it.",
+            lambda f, s, p: f * math.ceil(s / p) ** 2,
+        ),
+        (
+            "You round to the nearest; nearly a patch is no patch. Round size / patch down before you square it.",
+            lambda f, s, p: f * round(s / p) ** 2,
+        ),
+        (
+            "You divide areas; strips left over at the edges do not add up to patches. Count along one edge first.",
+            lambda f, s, p: f * (s * s // (p * p)),
+        ),
+        (
+            "You divide areas; strips left over at the edges do not add up to patches. Count along one edge first.",
+            lambda f, s, p: f * s * s // (p * p),
+        ),
+        ("Tokens are whole: round size / patch down before you square it.", lambda f, s, p: f * (s / p) ** 2),
     ),
     tolerance=0,
 )
@@ -158,6 +177,7 @@ frames_that_fit = Exercise(
         ("a little less than one frame", (4 * 255**2, 256)),
         ("2 GiB, one token a frame", (2**31, 1)),
         ("8 GiB, 196 tokens a frame", (2**33, 196)),
+        ("4 GiB less one byte, one token a frame", (2**32 - 1, 1)),
         ("no memory", (0, 16)),
     ],
     hints=(
@@ -175,6 +195,10 @@ frames_that_fit = Exercise(
         ("You round up; what is over the budget does not fit. Round down.", lambda b, p: math.ceil((b / 4) ** 0.5 / p)),
         ("Frames are whole: round down.", lambda b, p: (b / 4) ** 0.5 / p),
         ("That is the number of tokens; divide by the tokens of a frame.", lambda b, p: math.isqrt(b // 4)),
+        (
+            "float32 has about seven digits: the root of a long number is rounded up. Take math.isqrt.",
+            lambda b, p: int(torch.tensor(b / 4).sqrt()) // p,
+        ),
     ),
     tolerance=0,
 )
@@ -234,6 +258,15 @@ def _nearest_worst(keys: Tensor, sources: Tensor, targets: Tensor) -> tuple[Tens
     return best, -similarity
 
 
+def _by_distance(keys: Tensor, sources: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    return _pick(-torch.cdist(keys[sources], keys[targets]))
+
+
+def _cosine_of_closest(keys: Tensor, sources: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    best = _by_distance(keys, sources, targets)[0]
+    return best, _cosines(keys, sources, targets).gather(1, best[:, None])[:, 0]
+
+
 def _nearest_cases() -> list[Case]:
     cases: list[Case] = [
         ("four tokens in the plane", (torch.tensor([[1.0, 0.2], [1, 0], [0, 3], [0, 1]]), *_halves(4))),
@@ -279,6 +312,18 @@ nearest_target = Exercise(
             "A key of zeros was divided by its length 0 and became NaN: F.normalize, or clamp the length.",
             lambda k, s, t: _pick((k / k.norm(dim=1, keepdim=True))[s] @ (k / k.norm(dim=1, keepdim=True))[t].T),
         ),
+        *(
+            ("You look for the smallest distance; asked is the largest cosine, for which lengths do not count.", wrong)
+            for wrong in (
+                _cosine_of_closest,
+                _by_distance,
+                lambda k, s, t: (_by_distance(k, s, t)[0], -_by_distance(k, s, t)[1]),
+            )
+        ),
+        (
+            "You look at all keys, and every key is nearest to itself: sources look among the targets only.",
+            lambda k, s, t: _pick(F.normalize(k, dim=1)[s] @ F.normalize(k, dim=1).T),
+        ),
     ),
 )
 
@@ -288,14 +333,26 @@ def _tome_step(x: Tensor, keys: Tensor, r: int) -> Tensor:
 
 
 def _tome_variant(
-    x: Tensor, keys: Tensor, r: int, *, unit: bool = True, lowest: bool = False, how: str = "mean", order: bool = True
+    x: Tensor,
+    keys: Tensor,
+    r: int,
+    *,
+    unit: bool = True,
+    lowest: bool = False,
+    late: bool = False,
+    how: str = "mean",
+    order: str = "position",
 ) -> Tensor:
     """ToMe's step with one thing wrong: the mistakes of `tome_step`, and none of them by default."""
     sources, targets = _halves(len(x))
     k = F.normalize(keys, dim=1) if unit else keys
     best, similarity = _pick(k[sources] @ k[targets].T)
     ranked = similarity.argsort(descending=not lowest, stable=True)
-    merged, left = ranked[:r], ranked[r:].sort().values
+    if late:  # equal similarities: the later source first
+        ranked = similarity.argsort(stable=True).flip(0)
+    merged, left = ranked[:r], ranked[r:]
+    if order != "similarity":
+        left = left.sort().values
     total, count = x[targets].clone(), torch.ones(len(targets))
     total.index_add_(0, best[merged], x[sources[merged]])
     count.index_add_(0, best[merged], torch.ones(r))
@@ -305,8 +362,16 @@ def _tome_variant(
         total = torch.where(count[:, None] > 1, total - x[targets], total) / (count - 1).clamp(min=1)[:, None]
     elif how == "drop":
         total = x[targets]
+    elif how == "last":  # what total[best] += ... does: of several sources for one target, the last one stays
+        total = x[targets].clone()
+        for source, target in zip(sources[merged], best[merged], strict=True):
+            total[target] = (x[targets[target]] + x[source]) / 2
+    elif how == "one by one":
+        total = x[targets].clone()
+        for source, target in zip(sources[merged], best[merged], strict=True):
+            total[target] = (total[target] + x[source]) / 2
     y, at = torch.cat([x[sources[left]], total]), torch.cat([sources[left], targets])
-    return y[at.argsort()] if order else y
+    return y[at.argsort()] if order == "position" else y
 
 
 def _tome_cases() -> list[Case]:
@@ -316,6 +381,8 @@ def _tome_cases() -> list[Case]:
         ("six tokens, r = 3 (all sources)", (line * 2, line, 3)),
         ("r = 0 (nothing to merge)", (line, line, 0)),
         ("two sources for one target", (torch.tensor([[2.0], [4], [9], [7]]), torch.eye(2)[[0, 0, 0, 1]], 2)),
+        ("four equally similar sources, r = 2", (random(90, 8, 2), torch.eye(4)[[0, 0, 1, 1, 2, 2, 3, 3]], 2)),
+        ("two equal targets", (random(91, 6, 2), torch.eye(3)[[1, 0, 2, 1, 0, 1]], 2)),
     ]
     for seed in range(10):
         n = 10 + 3 * seed
@@ -350,7 +417,35 @@ tome_step = Exercise(
         (
             "The right tokens in the wrong order: unmerged sources and targets stand in two heaps. Sort the survivors "
             "by their old position.",
-            lambda x, k, r: _tome_variant(x, k, r, order=False),
+            lambda x, k, r: _tome_variant(x, k, r, order="two heaps"),
+        ),
+        (
+            "The right tokens in the order of ToMe's own code: the unmerged sources by their similarity, then the "
+            "targets. Sort the survivors by their old position.",
+            lambda x, k, r: _tome_variant(x, k, r, order="similarity"),
+        ),
+        (
+            "A target that several sources go to keeps the last of them only: total[best] += ... counts a place once, "
+            "however often it comes up. index_add_ counts every one; so does a loop.",
+            lambda x, k, r: _tome_variant(x, k, r, how="last"),
+        ),
+        (
+            "A target that several sources go to is halved each time, so that the last source weighs most. Add them all"
+            " up first, then divide by 1 + |M|.",
+            lambda x, k, r: _tome_variant(x, k, r, how="one by one"),
+        ),
+        (
+            "You matched on x; the keys are what tokens are matched on.",
+            lambda x, k, r: _tome_variant(x, x, r),
+        ),
+        (
+            "Of equally similar sources you merge the later ones; ties go to the lower position. "
+            "argsort(descending=True, stable=True) keeps it.",
+            lambda x, k, r: _tome_variant(x, k, r, late=True),
+        ),
+        (
+            "You merged the keys; they only say who is matched with whom.",
+            lambda x, k, r: _tome_variant(k, k, r),
         ),
         (
             "It merges the r least similar sources; take the most similar.",
@@ -388,7 +483,11 @@ proportional_attention = Exercise(
         "3 · exp(score) = exp(score + log 3): add size.log() to the scores, one number for every key.",
     ),
     mistakes=(
-        ("That is plain attention: size is not used.", lambda q, k, v, s: _proportional(q, k, v, torch.ones_like(s))),
+        (
+            "That is plain attention: size has no effect. Was it left out, or added along the queries, one number for "
+            "a whole row? A softmax ignores that: it belongs to the keys, the columns.",
+            lambda q, k, v, s: _proportional(q, k, v, torch.ones_like(s)),
+        ),
         (
             "The sizes were added as they are; add their logarithm.",
             lambda q, k, v, s: _proportional(q, k, v, s.exp()),
@@ -404,6 +503,22 @@ proportional_attention = Exercise(
         (
             "The scores were not divided by sqrt(D).",
             lambda q, k, v, s: (q @ k.T + s.log()).softmax(dim=1) @ v,
+        ),
+        (
+            "The scores were multiplied by size. What counts `size` times is exp(score): add log(size) to the score.",
+            lambda q, k, v, s: ((q @ k.T) / q.shape[1] ** 0.5 * s).softmax(dim=1) @ v,
+        ),
+        (
+            "The scores were multiplied by log(size); add it.",
+            lambda q, k, v, s: ((q @ k.T) / q.shape[1] ** 0.5 * s.log()).softmax(dim=1) @ v,
+        ),
+        (
+            "That logarithm has the base 10; the softmax takes powers of e, so take the natural one, size.log().",
+            lambda q, k, v, s: ((q @ k.T) / q.shape[1] ** 0.5 + s.log10()).softmax(dim=1) @ v,
+        ),
+        (
+            "That logarithm has the base 2; the softmax takes powers of e, so take the natural one, size.log().",
+            lambda q, k, v, s: ((q @ k.T) / q.shape[1] ** 0.5 + s.log2()).softmax(dim=1) @ v,
         ),
     ),
 )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import statistics
+from collections.abc import Callable, Sequence
 
 from scipy.stats import t as student
 
@@ -34,6 +35,10 @@ def _runs() -> list[Case]:
     ]
 
 
+def _factor(values: Sequence[float], level: float) -> float:
+    return float(student.ppf(level, len(values) - 1))
+
+
 mean_interval = Exercise(
     "mean_interval",
     answer=_interval,
@@ -49,6 +54,10 @@ mean_interval = Exercise(
             lambda v: _interval(v, factor=1.96),
         ),
         (
+            "The factor 2.78 belongs to five runs; another number of runs has another factor.",
+            lambda v: _interval(v, factor=2.776),
+        ),
+        (
             "That is where single runs lie, not where their mean lies: divide by the square root of n.",
             lambda v: _interval(v, root=False),
         ),
@@ -57,8 +66,12 @@ mean_interval = Exercise(
             lambda v: _interval(v, less=0),
         ),
         (
+            "Student's factor for n runs is student.ppf(0.975, n - 1); yours is for one run more.",
+            lambda v: _interval(v, factor=_factor([*v, 0.0], 0.975)),
+        ),
+        (
             "That interval covers 90%: 5% lie outside on each side. Take 0.975.",
-            lambda v: _interval(v, factor=float(student.ppf(0.95, len(v) - 1))),
+            lambda v: _interval(v, factor=_factor(v, 0.95)),
         ),
         ("That is mean plus and minus one standard deviation.", lambda v: _interval(v, factor=1.0, root=False)),
         ("That is mean plus and minus one standard error.", lambda v: _interval(v, factor=1.0)),
@@ -71,8 +84,17 @@ def _verdict(low: float, high: float) -> str:
     return "first" if low > 0 else "second" if high < 0 else "not told apart"
 
 
+def _differences(one: Sequence[float], other: Sequence[float]) -> list[float]:
+    return [a - b for a, b in zip(one, other, strict=True)]
+
+
 def _better(one: Sequence[float], other: Sequence[float]) -> str:
-    return _verdict(*_interval([a - b for a, b in zip(one, other, strict=True)]))
+    return _verdict(*_interval(_differences(one, other)))
+
+
+def _better_by(interval: Callable[[list[float]], tuple[float, float]]) -> Callable[[list[float], list[float]], str]:
+    """A `told_apart` whose interval is another function of the differences."""
+    return lambda one, other: _verdict(*interval(_differences(one, other)))
 
 
 def _better_unpaired(one: Sequence[float], other: Sequence[float]) -> str:
@@ -84,7 +106,13 @@ def _better_mean(one: Sequence[float], other: Sequence[float]) -> str:
     return "first" if sum(one) > sum(other) else "second"
 
 
+def _majority(differences: Sequence[float]) -> float:
+    """Above zero where more seeds speak for the first, below where more speak for the second."""
+    return sum((d > 0) - (d < 0) for d in differences)
+
+
 def _pairs() -> list[Case]:
+    """Pairs far from the border between two verdicts, and pairs near it: there wrong rules go another way."""
     hard = [0.60, 0.72, 0.81, 0.66, 0.75]  # some seeds are hard for everybody
     return [
         ("better on every seed, seeds of unequal difficulty", ([v + 0.03 for v in hard], hard)),
@@ -93,7 +121,24 @@ def _pairs() -> list[Case]:
         ("the same", (hard, hard)),
         ("far apart", ([0.9, 0.91, 0.92], [0.5, 0.52, 0.51])),
         ("far apart, the other way", ([0.5, 0.52, 0.51], [0.9, 0.91, 0.92])),
-    ]
+        ("two seeds, both a little better", ([0.51, 0.52], [0.50, 0.50])),
+        ("two seeds, both better by much", ([0.57, 0.67], [0.52, 0.60])),
+        ("three seeds, all of them better", ([0.66, 0.78, 0.84], [0.60, 0.70, 0.81])),  # t = 3.9, and 4.3 is needed
+        ("five seeds, better by unequal amounts", ([0.61, 0.73, 0.86, 0.67, 0.82], [0.60, 0.72, 0.81, 0.66, 0.75])),
+        ("five seeds, three of them alike", ([0.60, 0.76, 0.81, 0.72, 0.75], [0.60, 0.72, 0.81, 0.66, 0.75])),
+        ("ten seeds, not all of them better", (
+            [0.58, 0.74, 0.83, 0.68, 0.78, 0.63, 0.76, 0.71, 0.69, 0.73],
+            [0.60, 0.74, 0.81, 0.66, 0.75, 0.64, 0.71, 0.69, 0.67, 0.69],
+        )),
+        ("ten seeds, nine of them much better", (
+            [0.67, 0.78, 0.88, 0.71, 0.82, 0.70, 0.70, 0.73, 0.74, 0.74],
+            [0.60, 0.74, 0.81, 0.66, 0.75, 0.64, 0.71, 0.69, 0.67, 0.69],
+        )),
+        ("twelve seeds, a little better on seven, much worse on five", (
+            [0.61, 0.43, 0.82, 0.37, 0.76, 0.64, 0.36, 0.71, 0.43, 0.69, 0.40, 0.65],
+            [0.60, 0.73, 0.81, 0.67, 0.75, 0.63, 0.66, 0.70, 0.73, 0.68, 0.70, 0.64],
+        )),
+    ]  # fmt: skip
 
 
 told_apart = Exercise(
@@ -113,5 +158,47 @@ told_apart = Exercise(
             _better_unpaired,
         ),
         ("The two are exchanged: differences above zero mean that the first is better.", lambda a, b: _better(b, a)),
+        (
+            "You ask whether one is better on every seed. Many seeds can tell two apart though one seed disagrees, and "
+            "two seeds that agree may do so by chance. Take the interval of the mean difference.",
+            _better_by(lambda d: (min(d), max(d))),
+        ),
+        (
+            "You count on how many seeds each is better; by how much counts, too. Take the interval of the mean "
+            "difference.",
+            _better_by(lambda d: (_majority(d), _majority(d))),
+        ),
+        (
+            "You look at the median difference only; it does not say how sure it is. Take the interval of the mean.",
+            _better_by(lambda d: (statistics.median(d), statistics.median(d))),
+        ),
+        (
+            "The factor 1.96 is for many runs; with few seeds take Student's factor, as in your turn 1.",
+            _better_by(lambda d: _interval(d, factor=1.96)),
+        ),
+        (
+            "The factor 2.78 belongs to five seeds; another number of seeds has another factor.",
+            _better_by(lambda d: _interval(d, factor=2.776)),
+        ),
+        (
+            "You take one standard error on each side; the 95% interval has Student's factor before it.",
+            _better_by(lambda d: _interval(d, factor=1.0)),
+        ),
+        (
+            "That interval covers 90%: 5% lie outside on each side. Take 0.975.",
+            _better_by(lambda d: _interval(d, factor=_factor(d, 0.95))),
+        ),
+        (
+            "That is where single differences lie, not where their mean lies: divide by the square root of n.",
+            _better_by(lambda d: _interval(d, root=False)),
+        ),
+        (
+            "The standard deviation of the differences has n below the line; with few seeds it must be n - 1.",
+            _better_by(lambda d: _interval(d, less=0)),
+        ),
+        (
+            "Student's factor for n seeds is student.ppf(0.975, n - 1); yours is for one seed more.",
+            _better_by(lambda d: _interval(d, factor=_factor([*d, 0.0], 0.975))),
+        ),
     ),
 )

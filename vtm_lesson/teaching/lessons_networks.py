@@ -18,10 +18,10 @@ from .exercise import Case, Exercise, generator, random
 # ---------------------------------------------------------------------------------------------------------------
 
 
-def _tokens_left(n: int, prefix: int, amounts: list[int]) -> list[int]:
+def _tokens_left(n: int, prefix: int, amounts: list[int], half: Callable[[int], int] = lambda m: m // 2) -> list[int]:
     counts = []
     for r in amounts:
-        n -= min(r, (n - prefix) // 2)
+        n -= min(r, half(n - prefix))
         counts.append(n)
     return counts
 
@@ -34,6 +34,7 @@ tokens_left = Exercise(
     "tokens_left",
     answer=_tokens_left,
     cases=lambda: [
+        ("the toy of the text", (9, 1, [3] * 4)),
         ("r = 13 in 12 blocks, as in ToMe's DeiT-S", (197, 1, [13] * 12)),
         ("r larger than half of the tokens", (145, 1, [1000] * 6)),
         ("class token and four registers", (261, 5, [130, 130, 0, 7])),
@@ -55,6 +56,10 @@ tokens_left = Exercise(
          lambda n, p, a: [count - p for count in _tokens_left(n, p, a)]),
         ("Give the number of tokens after each block, one number a block.",
          lambda n, p, a: (_tokens_left(n, p, a) or [n])[-1]),
+        ("Half of an odd number is rounded down, (n - prefix) // 2; round() goes up as often as down.",
+         lambda n, p, a: _tokens_left(n, p, a, half=lambda m: round(m / 2))),
+        ("Half of an odd number is rounded down: the token without a partner stays.",
+         lambda n, p, a: _tokens_left(n, p, a, half=lambda m: math.ceil(m / 2))),
     ),
     tolerance=0,
 )  # fmt: skip
@@ -219,10 +224,11 @@ def _merge_in_chunks(x: Tensor, keys: Tensor, chunks: int, gamma: float) -> Tens
 
 def _chunk_cases() -> list[Case]:
     cases: list[Case] = []
-    sizes = [(1, 1, 6, 2), (1, 3, 8, 4), (2, 4, 7, 3), (3, 2, 10, 4), (2, 5, 6, 6)]
+    sizes = [(1, 1, 6, 2), (1, 3, 8, 4), (2, 4, 7, 3), (3, 2, 10, 4), (2, 5, 6, 6), (2, 3, 10, 2.5)]
     for seed, (batch, chunks, inside, gamma) in enumerate(sizes):
         x, keys = random(seed, batch, chunks * inside, 4), random(seed + 50, batch, chunks * inside, 3)
-        cases.append((f"{batch} film(s), {chunks} chunk(s) of {inside} tokens", (x, keys, chunks, gamma)))
+        words = f"{batch} film(s), {chunks} chunk(s) of {inside} tokens, gamma {gamma}"
+        cases.append((words, (x, keys, chunks, gamma)))
     return cases
 
 
@@ -260,6 +266,18 @@ merge_in_chunks = Exercise(
         (
             "The chunks are still items of the batch in your result; reshape to (B, -1, C).",
             lambda x, k, c, g: _merge_in_chunks(x, k, c, g).reshape(len(x) * c, -1, x.shape[2]),
+        ),
+        (
+            "The films have become one long film: reshape the result to (B, -1, C).",
+            lambda x, k, c, g: _merge_in_chunks(x, k, c, g).reshape(1, -1, x.shape[2]),
+        ),
+        (
+            "The axis of the films is lost: reshape the result to (B, -1, C).",
+            lambda x, k, c, g: _merge_in_chunks(x, k, c, g).reshape(-1, x.shape[2]),
+        ),
+        (
+            "gamma need not be a whole number: hand it on to uniform as it is.",
+            lambda x, k, c, g: _merge_in_chunks(x, k, c, int(g)),
         ),
     ),
 )

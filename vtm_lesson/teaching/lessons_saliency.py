@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
@@ -27,6 +28,7 @@ def _regional(
     rounding: bool = False,
     order: bool = True,
     first: bool = False,
+    whole: Callable[[float], int] = math.ceil,
 ) -> Tensor:
     """`centre_targets` with one thing wrong, and none by default. shift None: the rectangle starts in the corner."""
     rows, columns = height // 2, width // 2
@@ -34,7 +36,7 @@ def _regional(
     mask = torch.zeros(frames, height, width, dtype=torch.bool)
     mask[: 1 if first else frames, top : top + rows, left : left + columns] = True
     regions = [mask.flatten().nonzero()[:, 0], (~mask).flatten().nonzero()[:, 0]]
-    count = math.ceil(frames * height * width / gamma)
+    count = whole(frames * height * width / gamma)
     inside = round(count / 2)
     if dense == "boundary":
         inside = round(count / 10)
@@ -55,6 +57,7 @@ centre_targets = Exercise(
         ("one frame of 4 x 4", (1, 4, 4, 4)),
         ("two frames, gamma does not divide N", (2, 4, 4, 3)),
         ("a frame of 6 x 6", (1, 6, 6, 4)),
+        ("a little more than five targets", (1, 4, 4, 3)),
         ("wide frames", (3, 4, 10, 5)),
         ("gamma 2: the whole centre", (2, 4, 8, 2)),
         ("gamma 2.5", (2, 6, 10, 2.5)),
@@ -83,6 +86,14 @@ centre_targets = Exercise(
         ("That is dense at the boundary; the centre is to be dense.", lambda *a: _regional(*a, dense="boundary")),
         ("Both regions are equally dense; half of T belongs to the centre.", lambda *a: _regional(*a, dense="none")),
         ("The centre is there in the first frame only; every frame has one.", lambda *a: _regional(*a, first=True)),
+        (
+            "You round the number of targets to the nearest; T = ceil(N / gamma) rounds up.",
+            lambda *a: _regional(*a, whole=round),
+        ),
+        (
+            "You round the number of targets down; T = ceil(N / gamma) rounds up.",
+            lambda *a: _regional(*a, whole=math.floor),
+        ),
         (
             "That is every gamma-th token, naive VTM; here the centre is three times as dense.",
             lambda f, h, w, g: uniform(f * h * w, g),
@@ -139,38 +150,126 @@ expected_coverage = Exercise(
 # ---------------------------------------------------------------------------------------------------------------
 
 
-def _costs(previous: Tensor, block: Tensor, row: int, column: int, reach: int) -> list[tuple[float, int, int]]:
-    """(cost, dx, dy) of every place that block may have come from; it moved by (dx, dy) to (row, column)."""
-    height, width = block.shape
-    found = []
-    for dy in range(-reach, reach + 1):
-        for dx in range(-reach, reach + 1):
-            y, x = row - dy, column - dx
-            if 0 <= y <= previous.shape[0] - height and 0 <= x <= previous.shape[1] - width:
-                cost = (previous[y : y + height, x : x + width] - block).abs().sum().item()
-                found.append((cost, dx, dy))
-    return found
+Shift = tuple[float, int, int]  # cost, dx, dy
 
 
-def _block_motion(previous: Tensor, block: Tensor, row: int, column: int, reach: int) -> tuple[int, int]:
-    _, dx, dy = min(_costs(previous, block, row, column, reach), key=lambda found: found[0])
-    return dx, dy
+def _inside(previous: Tensor, y: int, x: int, height: int, width: int) -> Tensor | None:
+    """The part of the frame that begins at (y, x); None where it reaches outside."""
+    if 0 <= y <= previous.shape[0] - height and 0 <= x <= previous.shape[1] - width:
+        return previous[y : y + height, x : x + width]
+    return None
 
 
-def _block_motion_worst(*arguments) -> tuple[int, int]:
-    _, dx, dy = max(_costs(*arguments), key=lambda found: found[0])
-    return dx, dy
+def _clamped(previous: Tensor, y: int, x: int, height: int, width: int) -> Tensor | None:
+    y, x = min(max(y, 0), previous.shape[0] - height), min(max(x, 0), previous.shape[1] - width)
+    return _inside(previous, y, x, height, width)
+
+
+def _rolled(previous: Tensor, y: int, x: int, height: int, width: int) -> Tensor | None:
+    return previous.roll((-y, -x), (0, 1))[:height, :width]
+
+
+def _padded(previous: Tensor, y: int, x: int, height: int, width: int) -> Tensor | None:
+    rows, columns = previous.shape
+    return _inside(F.pad(previous, (columns, columns, rows, rows)), y + rows, x + columns, height, width)
+
+
+def _absolute(found: Tensor, block: Tensor) -> Tensor:
+    return (found - block).abs().sum()
+
+
+def _unlike(found: Tensor, block: Tensor) -> Tensor:
+    """The smaller, the more two patterns are alike, however bright they are and however strong their contrast."""
+    patterns = [F.normalize((part - part.mean()).flatten(), dim=0) for part in (found, block)]
+    return -patterns[0].dot(patterns[1])
+
+
+def _first(shifts: list[Shift]) -> Shift:
+    return min(shifts, key=lambda shift: shift[0])
+
+
+def _shortest(shifts: list[Shift]) -> Shift:
+    return min(shifts, key=lambda shift: (shift[0], shift[1] ** 2 + shift[2] ** 2))
+
+
+def _motion_by(
+    cost: Callable[[Tensor, Tensor], Tensor] = _absolute,
+    part: Callable[[Tensor, int, int, int, int], Tensor | None] = _inside,
+    best: Callable[[list[Shift]], Shift] = _first,
+    span: Callable[[int], range] = lambda reach: range(-reach, reach + 1),
+) -> Callable[[Tensor, Tensor, int, int, int], tuple[int, int]]:
+    """`block_motion` with one thing wrong, and none by default."""
+
+    def moved(previous: Tensor, block: Tensor, row: int, column: int, reach: int) -> tuple[int, int]:
+        shifts = []
+        for dx in span(reach):
+            for dy in span(reach):
+                found = part(previous, row - dy, column - dx, *block.shape)  # where it stood before it moved
+                if found is not None:
+                    shifts.append((cost(found, block).item(), dx, dy))
+        return best(shifts)[1:]
+
+    return moved
+
+
+_block_motion = _motion_by()
+
+
+def _frame(seed: int, height: int = 12, width: int = 12) -> Tensor:
+    """A frame of whole numbers, so that sums are exact and ties are ties."""
+    return random(seed, height, width).mul(50).round()
 
 
 def _block_cases() -> list[Case]:
     cases: list[Case] = []
     moves = [(4, 4, 2, 1), (4, 6, -3, 0), (6, 3, 0, 2), (0, 0, -2, -1), (8, 8, 3, 3)]
     for seed, (row, column, dx, dy) in enumerate(moves):
-        previous = random(seed, 12, 12).mul(50).round()
+        previous = _frame(seed)
         block = previous[row - dy : row - dy + 4, column - dx : column - dx + 4] + 1  # a little brighter, too
         words = "at the edge of the frame" if row in (0, 8) else f"a block that moved by ({dx}, {dy})"
         cases.append((words, (previous, block, row, column, 3)))
-    return cases
+    for seed in (10, 11, 12):  # wide blocks that changed much on their way
+        previous = _frame(seed, 10, 16)
+        block = previous[3:6, 5:10] + _frame(seed + 10, 3, 5)
+        cases.append((f"a noisy block, number {seed - 9}", (previous, block, 4, 6, 4)))
+    return [*cases, *_cases_at_the_edge(), *_cases_of_choice()]
+
+
+def _cases_at_the_edge() -> list[Case]:
+    """Blocks whose best match a rule for places outside of the frame would find there."""
+    previous = _frame(20, 10, 14)
+    dark = previous + 300
+    return [
+        ("a block that came from the corner", (previous, previous[:3, :3] + 2, 2, 2, 3)),
+        ("a block in the corner that stands still", (previous, previous[7:, 10:] + 2, 7, 10, 3)),
+        ("what left on the right, on the left", (previous, previous.roll(2, 1)[4:8, :4], 4, 0, 3)),
+        ("what left above, below", (previous, previous.roll(-2, 0)[6:, 5:9], 6, 5, 3)),
+        ("a dark block at the edge of a bright frame", (dark, torch.full((4, 4), 20.0), 0, 5, 3)),
+        ("a block that came from outside", (previous[:, 3:], previous[4:8, 1:5], 4, 0, 3)),
+    ]
+
+
+def _cases_of_choice() -> list[Case]:
+    """Blocks with more than one place that they may have come from."""
+    previous = _frame(30, 12, 18)
+    noise = _frame(31, 4, 4).div(5).round()
+    twice = previous.clone()
+    twice[2:6, 2:6] = twice[4:8, 8:12] + noise + 150
+    across, down = previous[:, torch.arange(18) % 3], previous[torch.arange(12) % 3]
+    return [
+        ("moved by more than reach", (previous, previous[4:8, 2:6], 4, 7, 2)),
+        ("moved by one more than reach", (previous, previous[1:5, 8:12], 4, 8, 2)),
+        ("moved far, within reach", (previous, previous[4:8, 4:8] + noise, 5, 10, 6)),
+        ("a lamp goes on in its corner", (previous, _lit(previous[4:8, 6:10] + noise), 5, 8, 4)),
+        ("the same pattern once more, brighter", (twice, previous[4:8, 8:12] + noise, 4, 6, 5)),
+        ("stripes: two shifts to the side fit equally well", (across, across[4:8, 6:10], 4, 7, 3)),
+        ("stripes: two shifts up and down fit equally well", (down, down[3:7, 6:10], 5, 6, 3)),
+    ]
+
+
+def _lit(block: Tensor) -> Tensor:
+    block[0, 0] += 250
+    return block
 
 
 block_motion = Exercise(
@@ -189,8 +288,61 @@ block_motion = Exercise(
             "The sign is turned round: return how the block moved, from the previous frame to this one.",
             lambda *a: tuple(-v for v in _block_motion(*a)),
         ),
-        ("It takes the shift that fits worst: look for the least difference.", _block_motion_worst),
+        ("It takes the shift that fits worst: look for the least difference.", _motion_by(best=max)),
         ("It says that nothing moves.", lambda *a: (0, 0)),
+        ("You compare one pixel only; compare the whole block.", _motion_by(lambda p, b: (p - b)[0, 0].abs())),
+        (
+            "You compare the first row of the block only; compare all of it.",
+            _motion_by(lambda p, b: _absolute(p[0], b[0])),
+        ),
+        (
+            "You add up differences with their signs: too bright here and too dark there cancel. Take .abs() first.",
+            _motion_by(lambda p, b: (p - b).sum().abs()),
+        ),
+        (
+            "You compare the largest difference; one pixel decides it. Add up the absolute differences of all.",
+            _motion_by(lambda p, b: (p - b).abs().max()),
+        ),
+        (
+            "You add up squares; asked is the sum of absolute differences, in which one pixel counts less.",
+            _motion_by(lambda p, b: ((p - b) ** 2).sum()),
+        ),
+        (
+            "You multiply the pixels: bright places win, whatever they show. Add up the absolute differences.",
+            _motion_by(lambda p, b: -(p * b).sum()),
+        ),
+        (
+            "You compare the patterns and forget how bright they are. Add up the absolute differences.",
+            _motion_by(_unlike),
+        ),
+        (
+            "`reach` is not used: look at shifts from -reach to reach, no others.",
+            lambda p, b, row, column, reach: _block_motion(p, b, row, column, max(p.shape)),
+        ),
+        (
+            "range(-reach, reach) ends before reach; both ends belong to it.",
+            _motion_by(span=lambda reach: range(-reach, reach)),
+        ),
+        (
+            "Shifts that reach outside of the frame are moved back to its edge; leave them out.",
+            _motion_by(part=_clamped),
+        ),
+        (
+            "What leaves the frame on one side comes back on the other, as torch.roll does it; leave such shifts out.",
+            _motion_by(part=_rolled),
+        ),
+        (
+            "Outside of the frame you compare with zeros; leave out shifts that reach there.",
+            _motion_by(part=_padded),
+        ),
+        (
+            "Of shifts that fit equally well you take the last; take the first, counting up from -reach.",
+            _motion_by(best=lambda shifts: _first(shifts[::-1])),
+        ),
+        (
+            "Of shifts that fit equally well you take the shortest; take the first, counting up from -reach.",
+            _motion_by(best=_shortest),
+        ),
     ),
 )
 
@@ -201,7 +353,10 @@ def _motion_probability(motion: Tensor, temperature: float) -> Tensor:
 
 
 def _probability_cases() -> list[Case]:
-    cases: list[Case] = [("a film in which nothing moves", (torch.zeros(2, 3, 3), 2.0))]
+    cases: list[Case] = [
+        ("a film in which nothing moves", (torch.zeros(2, 3, 3), 2.0)),
+        ("a film in which hardly anything moves", (random(9, 3, 3, 4).abs() / 100, 2.0)),
+    ]
     for seed in range(4):
         motion = random(seed, 2 + seed, 3, 4).abs() * 4.0**seed
         cases.append((f"random motion {seed}", (motion, 1.0 + seed / 2)))
@@ -235,6 +390,14 @@ motion_probability = Exercise(
         (
             "The temperature has no effect.",
             lambda m, t: (m / m.mean().clamp(min=1e-6)).flatten().softmax(0).view_as(m),
+        ),
+        *(
+            (
+                "What keeps 0 from dividing also changes films that move a little: their mean may be 0.01 pixels. Keep "
+                "it tiny, as .clamp(min=1e-6) does.",
+                lambda m, t, floor=floor: (t * m / m.mean().clamp(min=floor)).flatten().softmax(0).view_as(m),
+            )
+            for floor in (0.1, 0.5, 1.0)
         ),
     ),
 )
@@ -329,7 +492,7 @@ def _guided_cases() -> list[Case]:
     flat, values = torch.zeros(3, 1), torch.tensor([[0.0], [4.0], [8.0]])
     cases: list[Case] = [("the toy of the text", (flat, flat, values, torch.tensor([0.0, math.log(2), 0.0])))]
     for seed in range(6):
-        q, k, v = random(seed, 5, 4), random(seed + 10, 5, 4), random(seed + 20, 5, 4)
+        q, k, v = random(seed, 5, 4), random(seed + 10, 5, 4), random(seed + 20, 5, 3)
         cases.append((f"random tokens {seed}", (q, k, v, torch.tanh(random(seed + 30, 5)))))
     q, k, v, _ = cases[1][1]
     return [*cases, ("s = 0 (plain attention)", (q, k, v, torch.zeros(5)))]
@@ -355,6 +518,10 @@ guided_attention = Exercise(
             lambda q, k, v, s: (((q @ k.T) / q.shape[1] ** 0.5).softmax(1) * s) @ v,
         ),
         (
+            "The scores were multiplied by s; in eq. 10 s is added to them.",
+            lambda q, k, v, s: (q @ k.T * s / q.shape[1] ** 0.5).softmax(1) @ v,
+        ),
+        (
             "s was added after the softmax; it belongs to the scores.",
             lambda q, k, v, s: (((q @ k.T) / q.shape[1] ** 0.5).softmax(1) + s) @ v,
         ),
@@ -367,6 +534,10 @@ guided_attention = Exercise(
             lambda q, k, v, s: (q @ k.T + s).softmax(1) @ v / q.shape[1] ** 0.5,
         ),
         ("Nothing is divided by sqrt(C).", lambda q, k, v, s: (q @ k.T + s).softmax(1) @ v),
+        (
+            "C counts the numbers of a query, q.shape[1]; you take those of a value.",
+            lambda q, k, v, s: ((q @ k.T + s) / v.shape[1] ** 0.5).softmax(1) @ v,
+        ),
         (
             "It divides by C; eq. 10 has its square root.",
             lambda q, k, v, s: ((q @ k.T + s) / q.shape[1]).softmax(1) @ v,
@@ -389,6 +560,7 @@ def _pull(
     scaled: bool = True,
     middle: str = "output",
     sign: float = 1,
+    axis: int = 0,
 ) -> Tensor:
     """The gradient of eq. 10 with respect to s, or one with a part missing."""
     root = q.shape[1] ** 0.5
@@ -398,7 +570,7 @@ def _pull(
         along = along - (g * (weights @ v)).sum(1, keepdim=True)
     elif middle == "mean":
         along = along - g @ v.mean(0)[:, None]
-    return sign * (weights * along).sum(0) / (root if scaled else 1)
+    return sign * (weights * along).sum(axis) / (root if scaled else 1)
 
 
 def _pull_cases() -> list[Case]:
@@ -434,6 +606,14 @@ gradient_of_saliency = Exercise(
             "That is the mean over the outputs; every output adds its share, so it is a sum.",
             lambda *a: _pull(*a) / len(a[0]),
         ),
+        (
+            "You sum over the tokens j, which gives 0 for every output. Each output i uses s_j: sum over i, the rows.",
+            lambda *a: _pull(*a, axis=1),
+        ),
+        (
+            "You sum over the tokens j; each output i uses s_j, so sum over i, the rows. And subtract the output y.",
+            lambda *a: _pull(*a, middle="none", axis=1),
+        ),
     ),
 )  # fmt: skip
 
@@ -466,7 +646,10 @@ drawn_targets = Exercise(
             "The temperature changes nothing. Is it left out, or does it multiply the noise, too?",
             lambda s, n, t, e: _drawn(s, n, 1.0, e),
         ),
-        ("Here the temperature multiplies; you divide by it.", lambda s, n, t, e: _drawn(s, n, 1 / t, e)),
+        (
+            "The temperature multiplies s; you divide s by it, or multiply the noise.",
+            lambda s, n, t, e: _drawn(s, n, 1 / t, e),
+        ),
         ("The noise is not used: these are the tokens of highest saliency.", lambda s, n, t, e: _drawn(s, n, t, 0 * e)),
         (
             "The right targets in the order of their scores; sort them by position.",

@@ -70,6 +70,7 @@ peak_score_memory = Exercise(
         ("tiles in four chunks at a time", (1200, 100, 4, 10)),
         ("tiles larger than a chunk", (1200, 100, 2, 1000)),
         ("more room than there are chunks", (1200, 300, 16, 300)),
+        ("tiles, and more room than there are chunks", (1200, 300, 16, 10)),
     ],
     hints=(
         "Draw the scores of one chunk: a square. Which part of how many such squares exists at one moment?",
@@ -84,6 +85,8 @@ peak_score_memory = Exercise(
         ("A tile cannot have more rows than the chunk has tokens.",
          _scores_with(lambda n, c, t, r: min(t, n // c) * r * c)),
         ("No more chunks can be worked on than the video has.", _scores_with(lambda n, c, t, r: t * min(r, c) * c)),
+        ("You cap both together at n rows; cap each by itself: `together` at n // chunk, `rows` at chunk.",
+         _scores_with(lambda n, c, t, r: min(t * r, n) * c)),
         ("A tile has `rows` queries, but all keys of the chunk: it is no square.",
          _scores_with(lambda n, c, t, r: min(t, n // c) * min(r, c) ** 2)),
         ("That is all that is ever made. At one moment only `together` chunks are worked on.",
