@@ -6,6 +6,13 @@ import torch
 from vtm_lesson.network import denormals
 
 
+def pytest_collection_modifyitems(items):
+    if not torch.cuda.is_available():
+        for item in items:
+            if item.get_closest_marker("cuda"):
+                item.add_marker(pytest.mark.skip(reason="no CUDA device here"))
+
+
 @pytest.fixture(autouse=True)
 def settings_of_torch():
     threads = torch.get_num_threads()

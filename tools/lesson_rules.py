@@ -11,7 +11,8 @@ from nbformat import NotebookNode
 LARGEST = 1_500_000  # bytes of a stored notebook; GitHub and slow laptops show it still without waiting
 IGNORE = "nbval-ignore-output"
 WIDGET_LINE = "(interactive: run this cell to use it)"
-TAGS = {"solution", IGNORE, "hint", "prediction"}
+GPU = "gpu"  # uses a GPU where there is one: its output depends on the machine, and stays out of the comparison
+TAGS = {"solution", IGNORE, "hint", "prediction", GPU}
 KEYS = {"grade", "grade_id", "solution", "locked", "schema_version", "task", "points"}
 
 
@@ -36,6 +37,15 @@ def source_problems(nb: NotebookNode) -> list[str]:
             problems.append(f"{at}: unknown tags {sorted(unknown)}; allowed are {sorted(TAGS)}")
         if cell.cell_type == "raw":
             problems.append(f"{at}: raw cells are not used; make it markdown or code")
+        tags = cell.metadata.get("tags", [])
+        if GPU in tags and IGNORE not in tags:
+            problems.append(f"{at}: the tag {GPU!r} needs {IGNORE!r} beside it, as its output depends on the machine")
+        if (
+            cell.cell_type == "code"
+            and re.search(r"\bcuda\b.*is_available|is_available\(\)", cell.source)
+            and GPU not in tags
+        ):
+            problems.append(f"{at}: a cell that looks for a GPU has the tag {GPU!r}")
         grader = cell.metadata.get("nbgrader")
         marked = bool(re.search(r"(BEGIN|END) SOLUTION", cell.source))
         if grader is None:

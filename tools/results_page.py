@@ -11,16 +11,18 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from tabulate import tabulate
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "RESULTS.md"
+RESULTS = ROOT / "data" / "results"
 sys.path.insert(0, str(ROOT))  # the package need not be installed to write its results
 
 from vtm_lesson import films  # noqa: E402
+from vtm_lesson.measuring.bench_pieces import PIECES, is_done  # noqa: E402
 from vtm_lesson.measuring.clock import MIB  # noqa: E402
 from vtm_lesson.study import report as study_report  # noqa: E402
 from vtm_lesson.study import variants as study_variants  # noqa: E402
@@ -30,6 +32,19 @@ from vtm_lesson.study.statistics import difference, row_name, verdicts  # noqa: 
 PLACES = ("after_attention", "before_attention")
 STRATEGIES = ("none", "random", "uniform", "boundary", "centre", "motion", "learnable", "oracle")
 GAMMA = 6
+FUSED = "no merging"  # of a stored run's rows
+BASELINES = {"fused": FUSED, "stored": "no merging, stored scores"}
+WORDS = {"fused": "fused attention", "stored": "stored scores"}
+HEADLINE = "learnable, gamma 10, R = |S|, merged scores"
+VERSIONS = (
+    "learnable, gamma 6, R = |S|",
+    "learnable, gamma 10, R = |S|",
+    "learnable, gamma 6, R = |S|, merged scores",
+    HEADLINE,
+    "learnable, gamma 6, R = |S|, by chunks",
+    f"{HEADLINE}, by chunks",
+    "learnable, gamma 6, R = |S|, merging first",
+)
 BOLD = "Bold: the interval of the difference, seed by seed, leaves out zero."
 
 
@@ -122,16 +137,76 @@ def _gap(values: tuple[float, float, float]) -> str:
 # ------------------------------------------------------------------------------------------------- time and memory
 
 
+def network_runs() -> dict[str, dict]:
+    """All stored runs of the paper's network on processors, by machine and run. Machine A's has the short file name."""
+    runs = {"machine A": _stored("bench_network")}
+    for path in sorted(RESULTS.glob("bench_network_machine_*.json")):
+        machine, run = path.stem.removeprefix("bench_network_machine_").split("_run_")
+        runs[f"machine {machine}, run {run}"] = _stored(path.stem)
+    return runs
+
+
+def speeds(runs: Mapping[str, Mapping], version: str, baseline: str) -> dict[str, float]:
+    """Run -> how many times as fast as the baseline ("fused" or "stored", without merging) one version was."""
+    return {run: _row(result, version)[f"speedup_over_{baseline}"]["median"] for run, result in runs.items()}
+
+
+def allowed(runs: Mapping[str, Mapping], version: str) -> float:
+    """How many times fewer FLOPs than no merging one version has: what its speed would be at the same FLOP/s."""
+    (ratio,) = {_row(result, FUSED)["flops"] / _row(result, version)["flops"] for result in runs.values()}
+    return ratio
+
+
+def span(values: Iterable[float]) -> str:
+    """From the smallest to the largest: x6.26 to x6.65, or x10.43 where they are the same."""
+    values = sorted(values)
+    return " to ".join(dict.fromkeys(f"x{value:.2f}" for value in (values[0], values[-1])))
+
+
+def by_machine(values: Mapping[str, float]) -> str:
+    """The span of each machine: x10.43 on machine A, x6.26 to x6.65 on machine B."""
+    machines: dict[str, list[float]] = {}
+    for run, value in values.items():
+        machines.setdefault(run.split(",")[0], []).append(value)
+    return ", ".join(f"{span(several)} on {machine}" for machine, several in machines.items())
+
+
+def machines() -> str:
+    """What does not depend on the machine first: ratios to fused attention, beside what the FLOPs allow."""
+    runs = network_runs()
+    cells: list[tuple[str, ...]] = [
+        ("matrix products", "", *(f"{run['ceilings']['flops_per_second'] / 1e9:.0f} GFLOP/s" for run in runs.values())),
+        ("copy of an array", "", *(f"{run['ceilings']['bytes_per_second'] / 1e9:.1f} GB/s" for run in runs.values())),
+    ]
+    for baseline, name in BASELINES.items():
+        seconds = (f"{_spread(_row(run, name)['seconds'])} s" for run in runs.values())
+        cells.append((f"no merging, {WORDS[baseline]}", "", *seconds))
+    for baseline in BASELINES:
+        cells.append((f"**against {WORDS[baseline]}**", *[""] * (1 + len(runs))))
+        for version in VERSIONS if baseline == "fused" else (FUSED, *VERSIONS):
+            ratios = (f"x{_spread(_row(run, version)[f'speedup_over_{baseline}'])}" for run in runs.values())
+            name = "no merging, fused attention" if version == FUSED else version
+            cells.append((name, f"x{allowed(runs, version):.2f}", *ratios))
+    fused, stored = (speeds(runs, HEADLINE, baseline) for baseline in BASELINES)
+    told = (
+        f"{HEADLINE[0].upper()}{HEADLINE[1:]}: {span(fused.values())} against no merging with fused attention, where "
+        f"its FLOPs allow x{allowed(runs, HEADLINE):.2f}; against no merging with stored scores, {by_machine(stored)}."
+    )
+    made = [f"- {run[0].upper()}{run[1:]}. {_made(result)}" for run, result in runs.items()]
+    head = ("", "FLOPs allow", *runs)
+    return "\n\n".join([_table(head, cells), f"{told} {_turns(runs['machine A'])}", "\n".join(made)])
+
+
 def network() -> str:
     result = _stored("bench_network")
-    (row,) = [row for row in result["rows"] if row["name"] == "learnable, gamma 6, R = |S|"]
+    row = _row(result, "learnable, gamma 6, R = |S|")
     fused, stored = (
         f"x{row[f'speedup_over_{kind}']['median']:.2f} and {_share(row[f'memory_of_{kind}'])} memory"
         for kind in ("fused", "stored")
     )
     told = (
-        f"Learnable VTM at gamma 6 and R = |S|, on {_machine(result)}: {fused} against no merging with fused "
-        f"attention; {stored} against no merging with stored scores."
+        f"Learnable VTM at gamma 6 and R = |S|, on machine A, {_machine(result)}: {fused} against no merging with "
+        f"fused attention; {stored} against no merging with stored scores."
     )
     return f"{_versions(result)}\n\n{_size(result)} {told} {_rounds(result)}"
 
@@ -139,6 +214,11 @@ def network() -> str:
 def training() -> str:
     result = _stored("bench_training")
     return f"{_versions(result)}\n\n{_size(result)} {_rounds(result)}"
+
+
+def _row(result: Mapping, name: str) -> dict:
+    (row,) = [row for row in result["rows"] if row["name"] == name]
+    return row
 
 
 def _versions(result: Mapping) -> str:
@@ -179,9 +259,9 @@ def operator() -> str:
     lost = max(row["bfloat16_keys"]["cosine_lost"] for row in result["rows"])
     real = " and ".join(f"{_spread(row['ours_over_stored'])} on `{row['film']}`" for row in result["films"])
     told = (
-        f"Of the time of stored scores, `match` takes {result['geometric_mean']:.2f} in the geometric mean and "
+        f"Of the time of stored scores, `match` took {result['geometric_mean']:.2f} in the geometric mean and "
         f"{result['worst']:.2f} at worst, for random keys; {real}. Matching {huge['tokens']:,} tokens of "
-        f"{huge['channels']} channels takes {huge['bytes'] / MIB:.0f} MiB of temporaries and {huge['seconds']:.0f} s. "
+        f"{huge['channels']} channels took {huge['bytes'] / MIB:.0f} MiB of temporaries and {huge['seconds']:.0f} s. "
         f"Keys may be bfloat16, too: then {same:.1%} of the sources or more (random keys) get the same target, and the "
         f"mean cosine of the targets that are found is less by {lost:.0e} at most."
     )
@@ -229,7 +309,34 @@ def _share(value: float) -> str:
 
 
 def _rounds(result: Mapping) -> str:
-    return f"{result['dtype']}; medians and quartiles of rounds in which versions take turns. {_made(result)}"
+    return f"{_turns(result)} {_made(result)}"
+
+
+def _turns(result: Mapping) -> str:
+    return f"{result['dtype']}; medians and quartiles of rounds in which versions take turns."
+
+
+# -------------------------------------------------------------------------------------------------------- on a GPU
+
+
+def cuda() -> str:
+    """Which pieces of `make cuda` are stored, and what they say."""
+    cells, told = [], []
+    for name, piece in PIECES.items():
+        path = RESULTS / f"cuda_{name}.json"
+        if not path.exists():
+            cells.append((name, piece.about, "not yet measured"))
+            continue
+        result = _stored(path.stem)
+        failed = f"; not done: {', '.join(result['missing'])}" if result["missing"] else ""
+        cells.append((name, piece.about, f"{result['machine']['device']}, {result['machine']['date']}{failed}"))
+        steps = [f"{key}\n{piece.text(step)}" for key, step in result["steps"].items() if is_done(step)]
+        told.append("\n\n".join([f"**{name}** on {result['machine']['device']}.", *map(_fenced, steps), _made(result)]))
+    return "\n\n".join([_table(("piece", "what", "measured on"), cells), *told])
+
+
+def _fenced(text: str) -> str:
+    return f"```text\n{text}\n```"
 
 
 # -------------------------------------------------------------------------------------------------------- the page
@@ -237,7 +344,7 @@ def _rounds(result: Mapping) -> str:
 
 TABLES = {
     make.__name__: make
-    for make in (retention, trained, plugged, variants, network, training, operator, growth, forecast)
+    for make in (retention, trained, plugged, variants, machines, network, training, operator, growth, forecast, cuda)
 }
 
 
@@ -268,7 +375,7 @@ def main(argv: list[str]) -> int:
 
 
 def _stored(name: str) -> dict:
-    return json.loads((ROOT / "data" / "results" / f"{name}.json").read_text(encoding="utf-8"))
+    return json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence]) -> str:
@@ -284,7 +391,11 @@ def _machine(result: Mapping) -> str:
 
 def _made(result: Mapping) -> str:
     machine = result["machine"]
-    where = f"{_machine(result)}, torch {machine['torch'].split('+')[0]}"
+    where = _machine(result)
+    if "ceilings" in result:
+        flops, moved = (result["ceilings"][f"{what}_per_second"] / 1e9 for what in ("flops", "bytes"))
+        where += f", {flops:.0f} GFLOP/s in matrix products and {moved:.0f} GB/s in a copy"
+    where += f", torch {machine['torch'].split('+')[0]}"
     return f"Measured on {where}, on {machine['date']}, by `{result['command']}`."
 
 

@@ -74,7 +74,7 @@ print(f"{frames} x {rows} x {columns} = {frames * rows * columns:,} tokens")
 # ## Your turn: tokens in a film
 #
 # Count the tokens of `frames` square frames, `size` pixels on a side, cut into square patches, `patch` pixels on a side.
-# `patch` always divides `size`.
+# Where `patch` does not divide `size`, the strip left over at the right and at the bottom gives no token.
 
 # %% nbgrader={"grade": false, "grade_id": "tokens-in-film", "locked": false, "schema_version": 3, "solution": true, "task": false}
 def tokens_in_film(frames: int, size: int, patch: int) -> int:

@@ -115,7 +115,7 @@ checks.alternate(alternate)
 #
 # For every source, return the *number of its best target* (0 for the first target, 1 for the second, …) and the cosine
 # with it. No loop is needed: one matrix product gives all cosines. A key of zeros (padding, often) has no direction;
-# its cosine with everything shall be 0, not NaN.
+# its cosine with everything shall be 0, not NaN. Ties go to the first target.
 
 # %% nbgrader={"grade": false, "grade_id": "nearest", "locked": false, "schema_version": 3, "solution": true, "task": false}
 def nearest_target(
@@ -165,7 +165,7 @@ checks.nearest_target(nearest_target)
 # ## Your turn 3: the whole step
 #
 # Put it together: split, match, and merge the `r` most similar sources with **plain averages**. Return the `N - r` tokens
-# that are left, in their old order. Ties in similarity go to the lower position.
+# that are left, in their old order. Ties, between sources and between targets, go to the lower position.
 
 # %% nbgrader={"grade": false, "grade_id": "tome-step", "locked": false, "schema_version": 3, "solution": true, "task": false}
 def tome_step(x: torch.Tensor, keys: torch.Tensor, r: int) -> torch.Tensor:

@@ -546,6 +546,20 @@ race({f"fused, r = {r}": merging(large, r) for r in (0, 64)}, scene, rounds=3)
 # from the scores. What is left is the gain in all that is done per token: the projections and the MLP. (Counted in
 # processor time on one core, merging made this network 1.9 times as fast with stored scores and 1.4 times with fused
 # attention.) So whenever you read "x times faster", ask: than what?
+#
+# A GPU is another machine, with other ratios. The next cell measures on yours, if there is one. *Cut* is the same
+# network on sequences that merely lose their last tokens: no merging inside these blocks can be faster.
+
+# %% tags=["gpu", "nbval-ignore-output"]
+from vtm_lesson.measuring import bench_pieces, bench_vit
+
+if torch.cuda.is_available():
+    print("On", torch.cuda.get_device_name())
+    vits = {"bfloat16": bench_vit.vit((("deit_small_patch16_224", 128, (8, 13)),), device="cuda", dtype=torch.bfloat16)}
+else:
+    vits = bench_pieces.stored("vit")
+for result in vits.values():
+    print(bench_vit.text(result))
 
 # %% [markdown]
 # ## From frames to films

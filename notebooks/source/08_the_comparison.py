@@ -114,7 +114,7 @@ checks.mean_interval(mean_interval)
 #
 # Seed 0 of one strategy saw the same films and the same start as seed 0 of the other. Some starts are lucky for everybody. So
 # look at the **differences, seed by seed**, and at the interval of *their* mean. If zero lies in it, the seeds cannot tell the
-# two apart.
+# two apart. Use the 95% interval of your turn 1; there are two seeds or more.
 
 # %% nbgrader={"grade": false, "grade_id": "told-apart", "locked": false, "schema_version": 3, "solution": true, "task": false}
 def told_apart(one: list[float], other: list[float]) -> str:

@@ -204,14 +204,30 @@ def test_large_input_takes_the_tiled_path_and_equals_the_plain_one(monkeypatch):
 @pytest.mark.parametrize("n_targets", [3, 300])
 @pytest.mark.parametrize("dtype", ROUNDING)
 def test_ties_go_to_the_lower_position(dtype, n_targets):
-    """All keys equal: every source goes to the first target, and the first sources merge first."""
+    """All keys equal: every source goes to the first target, and the first sources merge first.
+
+    16 of the 40 numbers are 1 or -1, so the length is 4, and a cosine is 1 in whatever order its terms are added.
+    """
     n = 2 * n_targets + 1
-    keys = random(1, 1, 40, seed=5, dtype=dtype).expand(1, n, 40).contiguous()
-    targets = torch.arange(1, n, 2)
-    merge = match(keys, targets, 2)
-    assert merge.group[0, :5].tolist() == [0, 0, 0, 1, 2]
-    assert merge.keep[0, :3].tolist() == [1, 3, 4]
-    assert match(keys, targets).size()[0].tolist() == [n_targets + 2.0] + [1.0] * (n_targets - 1)
+    key = torch.zeros(40, dtype=dtype)
+    key[::3][:8], key[1::3][:8] = 1, -1
+    keys, targets = key.expand(1, n, 40).contiguous(), torch.arange(1, n, 2)
+    for function in (match, match_plain):
+        merge = function(keys, targets, 2)
+        assert merge.group[0, :5].tolist() == [0, 0, 0, 1, 2]
+        assert merge.keep[0, :3].tolist() == [1, 3, 4]
+        assert function(keys, targets).size()[0].tolist() == [n_targets + 2.0] + [1.0] * (n_targets - 1)
+
+
+@pytest.mark.parametrize("dtype", ROUNDING)
+@pytest.mark.parametrize("n", [3, 10, 18, 20, 1203])
+def test_of_keys_that_are_alike_any_target_is_as_near(n, dtype):
+    """Products of the same two keys may differ in their last places, by where they lie in the matrix: no tie then."""
+    keys = random(1, 1, 768, seed=n, dtype=dtype).expand(1, n, 768).contiguous()
+    best, similarity = nearest(keys, uniform(n, 2))
+    lost = 1e-12 if dtype == torch.float64 else 2e-6
+    assert (similarity - 1).abs().max() < lost and int(best.max()) < math.ceil(n / 2)
+    assert match(keys, uniform(n, 2)).size().sum() == n
 
 
 @pytest.mark.parametrize("n_targets", [4, 280])
@@ -270,6 +286,45 @@ def test_sizes_do_not_lose_count_in_half_precision():
     assert merge.size().item() == n
     halves = match(torch.ones(1, 2, 2), torch.tensor([0]))
     assert halves.size(torch.tensor([[813.0, 813.0]])).item() == n
+
+
+def grouped(n, n_out):
+    """n tokens in n_out groups, one after the other round."""
+    order = torch.arange(n)[None]
+    return Merge(order % n_out, order[:, :n_out])
+
+
+@pytest.mark.parametrize(("n", "value"), [(3000, 30.0), (6, 60_000.0), (65_536, 0.25)])
+def test_averages_in_float16_do_not_overflow(n, value):
+    x = torch.full((1, n, 2), value, dtype=torch.float16)
+    for y in (grouped(n, 1)(x), grouped(n, 1)(x, weight=torch.ones(1, n))):
+        assert y.dtype == x.dtype and (y == value).all()
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("n_out", [1, 3, 700])
+@pytest.mark.parametrize("channels", [1, 5, 64])
+def test_averages_of_many_16_bit_numbers_are_rounded_once(channels, n_out, dtype):
+    """Against float64: as near as the dtype allows, half of its last place."""
+    x = (random(1, 3000, channels, seed=n_out).abs() + 0.5).to(dtype)
+    merge = grouped(3000, n_out)
+    exact = averages(x[0], merge.group[0].tolist(), n_out)[None]
+    for given_x in (x, x.transpose(1, 2).contiguous().transpose(1, 2)):
+        error = (merge(given_x).double() - exact).abs() / exact
+        assert error.max() <= 0.501 * torch.finfo(dtype).eps
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.float16, torch.bfloat16])
+def test_gradients_have_the_dtype_of_the_values_and_sums_of_them_are_sums(dtype):
+    n = 3000
+    x, y = torch.ones(1, n, 2, dtype=dtype, requires_grad=True), torch.ones(1, 3, 2, dtype=dtype, requires_grad=True)
+    merge = grouped(n, 3)
+    merge(x).sum().backward()
+    spread = merge.unmerge(y)
+    spread.sum().backward()
+    assert spread.dtype == x.grad.dtype == y.grad.dtype == dtype
+    torch.testing.assert_close(x.grad, torch.full_like(x, 1 / 1000))
+    assert (y.grad == 1000).all(), "a group of 1,000 tokens adds 1,000 gradients up"
 
 
 def test_shares_are_the_columns_of_the_average():
@@ -380,7 +435,7 @@ def test_nearest_takes_one_row_of_targets_and_sources_for_all():
     assert torch.equal(best, whole[0]) and torch.equal(similarity, whole[1])
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
+@pytest.mark.cuda
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
 def test_cuda_equals_cpu(dtype):
     keys, x = random(2, 700, 32, seed=14, dtype=dtype), random(2, 700, 8, seed=15, dtype=dtype)

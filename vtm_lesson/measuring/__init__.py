@@ -7,6 +7,9 @@
     forecast.py         what a network will cost, predicted
     bench_operator.py   match and merge beside a plain implementation
     bench_network.py    the whole network beside its baselines
+    bench_vit.py        ToMe in timm's ViTs
+    bench_kernels.py    the fused CUDA matcher, tile by tile
+    bench_pieces.py     all of it on a GPU, in pieces that may be cut off
     bench.py            python -m vtm_lesson bench
 
 What belongs here: how things are measured. What is measured about accuracy is in `study`.

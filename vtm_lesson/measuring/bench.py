@@ -10,6 +10,9 @@ Five parts, each with its JSON in `data/results/`:
 
 Times are medians over rounds in which versions take turns; ratios are taken within rounds. Every figure of memory
 comes from a process of its own (see `measuring.clock`). On CUDA: not yet measured.
+
+With --all, what a GPU wants to know, in pieces that may be cut off and resumed, float32 and bfloat16, each with its
+file `cuda_NAME.json`: tests, kernels, operator, vit, network, training, planner, growth (see `bench_pieces`).
 """
 
 from __future__ import annotations
@@ -25,12 +28,12 @@ import torch
 
 from ..network.denormals import flushed_denormals
 from ..paths import data_path, is_checkout
-from . import bench_network, bench_operator, clock, forecast, scaling
+from . import bench_network, bench_operator, bench_pieces, clock, forecast, scaling
 from .bench_network import network, training
 from .bench_operator import operator
 from .machine import cores
 
-SMALL = {"size": {"frames": 12, "grid": (8, 8), "dim": 256, "chunks": (3, 6, 12)}}
+SMALL = {"size": bench_pieces.SMALL}
 
 # Each part: the function that measures, the one that writes its table, and the arguments of --quick.
 PARTS: dict[str, tuple[Callable[..., dict], Callable[[dict], str], dict[str, Any]]] = {
@@ -51,6 +54,9 @@ def main(argv: list[str] | None = None) -> int:
     """`python -m vtm_lesson bench`."""
     args = _arguments(argv)
     torch.set_num_threads(args.threads)
+    command = " ".join(["python -m vtm_lesson bench", *(sys.argv[1:] if argv is None else argv)])
+    if args.all:
+        return _all(args, command)
     # Only whole results go where the lessons and the README find them.
     out = args.out or (None if args.quick or args.no_memory else _results())
     for part in PARTS if args.part == "all" else (args.part,):
@@ -63,10 +69,20 @@ def main(argv: list[str] | None = None) -> int:
         print(f"\n{text(result)}\n({time.perf_counter() - started:.0f} s)")
         if out is not None:
             name = "_".join(["bench", part] + [args.device] * (args.device != "cpu") + _unusual(args.dtype))
-            command = " ".join(["python -m vtm_lesson bench", *(sys.argv[1:] if argv is None else argv)])
             record = {"command": command, "machine": clock.environment(args.device), **result}
             print(f"written: {clock.save(out / f'{name}.json', record)}")
     return 0
+
+
+def _all(args: argparse.Namespace, command: str) -> int:
+    """The pieces of --all, or those that --piece names."""
+    setting = bench_pieces.Setting(args.device, args.quick, args.rounds, args.minutes)
+    out = args.out or args.resume or _results()
+    try:
+        return bench_pieces.run(args.piece or list(bench_pieces.PIECES), setting, out, args.resume, command)
+    except ValueError as error:
+        print(f"bench: {error}", file=sys.stderr)
+        return 2
 
 
 def _results() -> Path:
@@ -90,7 +106,26 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--out", type=Path, help="folder of the JSON files (default: data/results, or here if installed)"
     )
+    pieces = parser.add_argument_group("everything, in pieces")
+    pieces.add_argument("--all", action="store_true", help="all pieces; without a GPU only with --out: a rehearsal")
+    pieces.add_argument(
+        "--piece", choices=tuple(bench_pieces.PIECES), action="append", help="this piece only; may be given repeatedly"
+    )
+    pieces.add_argument("--resume", type=Path, help="go on with what the files in this folder lack")
+    pieces.add_argument("--minutes", type=float, default=9.0, help="a piece begins no step after these (default: 9)")
     args = parser.parse_args(argv)
+    args.all = args.all or bool(args.piece)
+    if args.all:
+        if args.part != "all" or args.dtype != "float32" or args.no_memory:
+            parser.error("--all and --piece measure both dtypes and memory: leave out --part, --dtype and --no-memory.")
+        if not args.minutes > 0:
+            parser.error(f"--minutes is {args.minutes:g}; give more than 0.")
+        if args.resume is not None and not args.resume.is_dir():
+            parser.error(f"--resume {args.resume}: there is no such folder; give one with files of an earlier run.")
+        if (args.device == "cpu" or args.quick) and args.out is None and args.resume is None:
+            parser.error("--all on the processor, or with --quick, is a rehearsal: say with --out where it is kept.")
+    elif args.resume is not None:
+        parser.error("--resume belongs to --all or --piece.")
     if args.device == "cuda" and not torch.cuda.is_available():
         parser.error("torch finds no CUDA device here; leave --device out to measure the processor.")
     if args.threads < 1 or (args.rounds is not None and args.rounds < 1):

@@ -119,7 +119,7 @@ def network(
             "flops": flops,
             "tokens": count(model, size["frames"], *size["grid"]).tokens,
             "seconds": spread(times[name]),
-            "bound_seconds": max(flops / ceiling["flops_per_second"], moved / ceiling["bytes_per_second"]),
+            **clock.bounds(flops, moved, ceiling),
         }
         if memory:
             row["peak_bytes"] = peaks[name]
@@ -144,6 +144,43 @@ def training(names: Sequence[str] = TRAINED, rounds: int = 5, **options) -> dict
     return network(names, rounds, backward=True, **options)
 
 
+# Rows for which starting many small kernels may count: after block 1 there are few tokens.
+GRAPHED = (FUSED, "learnable, gamma 6, R = |S|", "learnable, gamma 10, R = |S|, merged scores")
+
+
+def graphs(
+    names: Sequence[str] = GRAPHED,
+    rounds: int = 5,
+    device: str = "cuda",
+    dtype: torch.dtype = torch.float32,
+    size: dict = PAPER,
+) -> dict:
+    """Forward passes started kernel by kernel, and the same recorded once as a CUDA graph and started together."""
+    runs: dict[str, Callable[[], object]] = {}
+    for name in names:
+        run, _, _ = network_run(name, False, device, dtype, **size)
+        aside = torch.cuda.Stream()
+        with torch.cuda.stream(aside):  # as PyTorch's notes on CUDA graphs ask: warm up beside the main stream
+            for _ in range(3):
+                run()
+        torch.cuda.synchronize()
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            run()
+        runs |= {name: run, f"{name}, graph": graph.replay}
+    times = interleaved(runs, rounds, 2, device, "graphs")
+    rows = []
+    for name, values in times.items():
+        row = {"name": name, "seconds": spread(values)}
+        if name.endswith(", graph"):
+            row["speedup_over_no_graph"] = ratio(times, name.removesuffix(", graph"), name)
+        rows.append(row)
+    return {
+        "what": "the paper's network, forward, as it is and recorded as a CUDA graph",
+        "pass": "forward", "dtype": str(dtype).removeprefix("torch."), "size": size, "rows": rows,
+    }  # fmt: skip
+
+
 def _small(size: dict) -> dict:
     return {"frames": 2, "grid": (2, 2), "dim": size["dim"], "chunks": (1, 2, 2)}
 
@@ -161,18 +198,23 @@ def text(result: dict) -> str:
         f"{result['pass']}, {result['size']}, {result['dtype']}",
         "MiB: how far the process grows; then speed and memory against no merging, with stored scores and with fused",
     ]
+    quick = all(r["seconds"]["median"] < 1 for r in result["rows"])
+    unit, scale = ("ms", 1e3) if quick else ("seconds", 1)
     rows = []
     for r in result["rows"]:
         row = {
             "network": r["name"],
-            "seconds": f"{r['seconds']['median']:.2f}",
-            "GFLOPs": f"{r['flops'] / 1e9:,.1f}",
+            unit: f"{scale * r['seconds']['median']:,.2f}",
         }
+        if "flops" in r:
+            row["GFLOPs"] = f"{r['flops'] / 1e9:,.1f}"
+        bounds = [key for key in ("flop", "memory") if f"{key}_bound_seconds" in r]
+        row |= {f"{key}\nbound": f"{scale * r[f'{key}_bound_seconds']:,.2f}" for key in bounds}
         if "peak_bytes" in r:
             row["MiB"] = f"{r['peak_bytes'] / MIB:,.0f}"
-        for key in ("stored", "fused"):
+        for key in ("stored", "fused", "no_graph"):
             if f"speedup_over_{key}" in r:
-                row[f"speed\n/ {key}"] = f"x{clock.words(r[f'speedup_over_{key}'])}"
+                row[f"speed\n/ {key.replace('_', ' ')}"] = f"x{clock.words(r[f'speedup_over_{key}'])}"
             if f"memory_of_{key}" in r:
                 row[f"memory\n/ {key}"] = f"{r[f'memory_of_{key}'] - 1:+.0%}"
         rows.append(row)

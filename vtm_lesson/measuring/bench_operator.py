@@ -11,7 +11,7 @@ from tabulate import tabulate
 from torch import Tensor
 
 from .. import video
-from ..merging.matching import match, nearest
+from ..merging.matching import match, match_plain, nearest
 from ..merging.partition import uniform
 from ..paths import data_path
 from . import clock
@@ -24,6 +24,8 @@ GAMMAS = (2.0, 6.0)
 # Keys of the table are random. How many targets are near-equal changes the work of the screening matcher, so two films
 # stand beside it: the camera of one stands still, the other's is held by hand.
 FILMS = ("data/films/centred.mp4", "data/films/handheld.mp4")
+# A GPU has room for a film four times as long, too.
+CUDA_SHAPES = (*SHAPES, (61_440, 256))
 LARGE = 10_000  # tokens from which the bare product is worth comparing with: below, fixed costs of a call show
 
 
@@ -73,9 +75,9 @@ def operator_runs(
     dtype: torch.dtype = torch.float32,
     keys: Tensor | None = None,
 ) -> dict[str, Callable[[], object]]:
-    """The versions of one row, as functions without arguments: ours, stored, and the bare matrix product.
+    """The versions of one row, as functions without arguments: ours, plain, stored, and the bare matrix product.
 
-    Random keys (1, n, dim), or those given.
+    plain: `match_plain`, the package's version for reading. Random keys (1, n, dim), or those given.
     """
     generator = torch.Generator().manual_seed(0)
     keys = torch.randn(1, n, dim, generator=generator) if keys is None else keys
@@ -91,8 +93,13 @@ def operator_runs(
         merge = match(keys, targets)
         return merge(x, weight=size), merge.size(size[..., 0])
 
+    def plain() -> tuple[Tensor, Tensor]:
+        merge = match_plain(keys, targets)
+        return merge(x, weight=size), merge.size(size[..., 0])
+
     return {
         "ours": ours,
+        "plain": plain,
         "stored": lambda: stored_scores(keys, x, size, targets),
         "product": lambda: sources @ columns,
     }
@@ -125,10 +132,11 @@ def operator(
     memory: bool = True,
     huge: int = 262_144,
     films: Sequence[str] = FILMS,
+    versions: Sequence[str] = ("ours", "stored", "product"),
 ) -> dict:
     """Match plus size-weighted merge at R = |S|, one row for each shape and gamma, then one for each film.
 
-    huge: tokens of one long match, whose memory is given.
+    huge: tokens of one long match, whose memory is given. versions: which of `operator_runs` take part.
     """
     ceiling = clock.ceilings(device, dtype)
     # From here on glibc keeps what is freed, as in a process that has run a network; else the first versions would
@@ -139,16 +147,19 @@ def operator(
         for gamma in gammas:
             # Short runs get more rounds: they cost little, and their ratios scatter more.
             runs, turns = operator_runs(n, dim, gamma, device, dtype), rounds * (3 if n < LARGE else 1)
+            runs = {version: runs[version] for version in versions}
             rows.append(_row(runs, n, dim, gamma, turns, device, dtype, ceiling))
             rows[-1]["bfloat16_keys"] = bfloat16_error(n, dim, gamma)
             if memory:
-                rows[-1]["bytes"] = {v: _peak(v, runs[v], n, dim, gamma, device, dtype) for v in ("ours", "stored")}
+                kept = [version for version in versions if version != "product"]
+                rows[-1]["bytes"] = {v: _peak(v, runs[v], n, dim, gamma, device, dtype) for v in kept}
     for film in films:
         keys = film_keys(film)
         n, dim = keys.shape[1:]
         runs = operator_runs(n, dim, 6.0, device, dtype, keys)
+        runs = {version: runs[version] for version in versions}
         on_films.append({"film": film, **_row(runs, n, dim, 6.0, rounds, device, dtype, ceiling)})
-    ratios = [row["ours_over_stored"]["median"] for row in rows]
+    ratios = [row["ours_over_stored"]["median"] for row in rows or on_films]
     result = {
         "what": "match + size-weighted merge at R = |S|, batch 1; ours against stored scores and the bare product",
         "dtype": str(dtype).removeprefix("torch."),
@@ -191,9 +202,8 @@ def _row(runs, n: int, dim: int, gamma: float, turns: int, device: str, dtype: t
         "targets": t,
         "flops": flops,
         "seconds": {name: spread(values) for name, values in times.items()},
-        "ours_over_stored": ratio(times, "ours", "stored"),
-        "ours_over_product": ratio(times, "ours", "product"),
-        "bound_seconds": max(flops / ceiling["flops_per_second"], moved / ceiling["bytes_per_second"]),
+        **{f"ours_over_{name}": ratio(times, "ours", name) for name in runs if name != "ours"},
+        **clock.bounds(flops, moved, ceiling),
     }
 
 
@@ -214,14 +224,16 @@ def text(result: dict) -> str:
     rows = []
     for r in result["rows"] + result["films"]:
         row = {"N": f"{r['tokens']:,}", "C": f"{r['channels']:,}", "gamma": f"{r['gamma']:g}"}
-        row |= {f"{name}\nms": f"{1e3 * r['seconds'][name]['median']:,.2f}" for name in ("ours", "stored", "product")}
+        row |= {f"{name}\nms": f"{1e3 * seconds['median']:,.2f}" for name, seconds in r["seconds"].items()}
         row["bound\nms"] = f"{1e3 * r['bound_seconds']:,.2f}"
-        row |= {f"ours /\n{name}": clock.words(r[f"ours_over_{name}"]) for name in ("stored", "product")}
-        if "bytes" in r:
-            row |= {f"{name}\nMiB": f"{r['bytes'][name] / MIB:,.1f}" for name in ("ours", "stored")}
+        others = [name for name in r["seconds"] if name != "ours"]
+        row |= {f"ours /\n{name}": clock.words(r[f"ours_over_{name}"]) for name in others}
+        row |= {f"{name}\nMiB": f"{filled / MIB:,.1f}" for name, filled in r.get("bytes", {}).items()}
         row |= {"keys": Path(r["film"]).stem if "film" in r else "random"}
         rows.append(row)
     lines.append(tabulate(rows, "keys", stralign="right", disable_numparse=True))
+    if not result["rows"]:
+        return "\n".join(lines)
     same = [row["bfloat16_keys"]["same_targets"] for row in result["rows"]]
     lost = max(row["bfloat16_keys"]["cosine_lost"] for row in result["rows"])
     lines.append(

@@ -20,9 +20,10 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from tqdm import tqdm
@@ -47,7 +48,7 @@ def seconds(run: Callable[[], object], device: torch.device | str = "cpu") -> fl
 
 
 def interleaved(
-    runs: dict[str, Callable[[], object]],
+    runs: Mapping[str, Callable[[], object]],
     rounds: int = 7,
     warmup: int = 1,
     device: torch.device | str = "cpu",
@@ -133,12 +134,20 @@ def peak_process(function: Callable[..., dict], **arguments) -> dict:
 
     function: one that a module holds under its own name, so that the new process finds it.
     """
+    return in_process(function, arguments)
+
+
+def in_process(
+    function: Callable[..., dict], arguments: dict[str, Any], variables: dict[str, str] | None = None
+) -> dict:
+    """`peak_process`, with variables that the new process finds in its environment."""
     name = function.__qualname__
     code = f"from {__name__} import call_and_print; call_and_print()"
     command = [sys.executable, "-c", code, function.__module__, name, json.dumps(arguments)]
     root = str(Path(__file__).resolve().parents[2])
     paths = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
-    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": paths})
+    own = {**os.environ, "PYTHONPATH": paths, **(variables or {})}
+    done = subprocess.run(command, capture_output=True, text=True, env=own)
     if done.returncode:
         # Killed without a word: the kernel's answer to a process that wants more memory than there is.
         silent = f"it ended with code {done.returncode} and said nothing, most likely out of memory"
@@ -169,6 +178,16 @@ def ceilings(device: torch.device | str = "cpu", dtype: torch.dtype = torch.floa
     }
 
 
+def bounds(flops: float, moved: float, ceiling: dict[str, float]) -> dict[str, float]:
+    """Seconds that `ceilings` allow at best: for the arithmetic, for moving the bytes, and the larger of both."""
+    arithmetic, memory = flops / ceiling["flops_per_second"], moved / ceiling["bytes_per_second"]
+    return {
+        "flop_bound_seconds": arithmetic,
+        "memory_bound_seconds": memory,
+        "bound_seconds": max(arithmetic, memory),
+    }
+
+
 def environment(device: torch.device | str = "cpu") -> dict[str, object]:
     """What a figure was measured on: processor, cores, threads, device, versions, date."""
     cuda = torch.device(device).type == "cuda"
@@ -186,10 +205,15 @@ def environment(device: torch.device | str = "cpu") -> dict[str, object]:
 
 
 def save(path: str | Path, record: dict) -> Path:
-    """Write a record as JSON. Numbers keep five digits: the rest is noise, and makes differences hard to read."""
+    """Write a record as JSON. Numbers keep five digits: the rest is noise, and makes differences hard to read.
+
+    At every moment the file is the old one or the new one, never half of it.
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(_rounded(record), indent=1) + "\n")
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    part.write_text(json.dumps(_rounded(record), indent=1) + "\n")
+    part.replace(path)
     return path
 
 

@@ -26,7 +26,7 @@ from ..merging.tiled import TILE
 from ..network.ledger import BlockCount
 from ..network.model import VideoClassifier, count
 from ..network.tokens import Tokens
-from .clock import MIB, interleaved, peak_tensors
+from .clock import MIB, interleaved, peak_cuda, peak_tensors
 
 
 @dataclass(frozen=True)
@@ -90,13 +90,16 @@ def predict(
     gamma: float = 6,
     r: float = 1.0,
     calibration: Calibration | None = None,
+    device: str = "cpu",
+    dtype: torch.dtype = torch.float32,
     **options,
 ) -> Forecast:
     """Predict FLOPs, seconds and bytes of every block, for one video of `frames` x grid tokens of `dim` channels.
 
-    options: further arguments of `VideoClassifier`, in the paper's order and with fused or stored scores: otherwise
-    other things fill the memory, and that is not predicted yet. Without a calibration the two small networks are run
-    now, which takes a few seconds the first time.
+    device, dtype: where the network would run, and in what; how good this is on CUDA was not yet measured. options:
+    further arguments of `VideoClassifier`, in the paper's order and with fused or stored scores: otherwise other things
+    fill the memory, and that is not predicted yet. Without a calibration the two small networks are run now, which
+    takes a few seconds the first time.
     """
     if options.get("merge_at", "after_attention") != "after_attention":
         raise ValueError(
@@ -108,7 +111,7 @@ def predict(
             "attention is 'merged'; predict knows 'fused' and 'stored': run the others with forecast.block_costs."
         )
     if calibration is None:
-        calibration = calibrate(dim, options.get("attention", "fused"), torch.get_num_threads())
+        calibration = calibrate(dim, options.get("attention", "fused"), torch.get_num_threads(), device, dtype)
     options = {"chunks": chunks, "blocks": len(chunks), "gamma": gamma, "r": r, **options}
     ledger = count({"dim": dim, **options}, frames, *grid)
     c, heads = calibration, options.get("heads", 1)
@@ -116,7 +119,7 @@ def predict(
     for block in ledger.blocks:
         work, scores, values = _features(block, options.get("attention", "fused"), heads)
         seconds = c.fixed + c.pace * work + c.toll * scores
-        peak = max(c.copies * values + c.room * scores, _matching_bytes(block, heads))
+        peak = max(c.copies * values + c.room * scores, _matching_bytes(block, heads, device, dtype))
         blocks.append(Prediction(block.tokens_in, block.tokens_out, block.total, seconds, peak))
     return Forecast(tuple(blocks))
 
@@ -132,13 +135,19 @@ TRIALS = (
 )
 
 
-def trials(dim: int = 1024, chunks: tuple[int, ...] = (6, 30, 60), chosen=TRIALS) -> dict:
+def trials(
+    dim: int = 1024,
+    chunks: tuple[int, ...] = (6, 30, 60),
+    chosen=TRIALS,
+    device: str = "cpu",
+    dtype: torch.dtype = torch.float32,
+) -> dict:
     """Part 4 of the benchmark: for every block of every trial, what was predicted and what was then measured."""
     rows = []
     for name, options in tqdm(chosen, desc="planner", leave=False):
         calibrate.cache_clear()  # just before: on a machine with other work, its speed an hour ago says little
-        predicted = predict(dim=dim, chunks=chunks, **options).blocks
-        measured = block_costs(dim=dim, chunks=chunks, **options)
+        predicted = predict(dim=dim, chunks=chunks, device=device, dtype=dtype, **options).blocks
+        measured = block_costs(dim=dim, chunks=chunks, device=device, dtype=dtype, **options)
         for i, (expected, (_, seconds, peak)) in enumerate(zip(predicted, measured, strict=True), 1):
             rows.append({
                 "trial": name, "block": i, "tokens": expected.tokens_in, "flops": expected.flops,
@@ -147,6 +156,7 @@ def trials(dim: int = 1024, chunks: tuple[int, ...] = (6, 30, 60), chosen=TRIALS
             })  # fmt: skip
     return {
         "what": "seconds and peak bytes of every block, predicted from two small runs and measured",
+        "dtype": str(dtype).removeprefix("torch."),
         "rows": rows,
         "totals": [_total(name, [row for row in rows if row["trial"] == name]) for name, _ in chosen],
     }
@@ -170,12 +180,14 @@ def text(result: dict) -> str:
 
 
 @lru_cache
-def calibrate(dim: int, attention: str = "fused", threads: int = 2) -> Calibration:
+def calibrate(
+    dim: int, attention: str = "fused", threads: int = 2, device: str = "cpu", dtype: torch.dtype = torch.float32
+) -> Calibration:
     """Run two small networks, one without merging and one with it, and fit the numbers of this machine to them."""
     grid, chunks = (16, 16), (4, 8, 16)
     rows, times, peaks = [], [], []
     for gamma in (1, 6):
-        found = block_costs(16, grid, dim, chunks, gamma=gamma, attention=attention)
+        found = block_costs(16, grid, dim, chunks, device=device, dtype=dtype, gamma=gamma, attention=attention)
         for block, seconds, peak in found:
             rows.append(_features(block, attention))
             times.append(seconds)
@@ -187,16 +199,24 @@ def calibrate(dim: int, attention: str = "fused", threads: int = 2) -> Calibrati
 
 
 def block_costs(
-    frames: int, grid: tuple[int, int], dim: int, chunks: tuple[int, ...], rounds: int = 3, **options
+    frames: int,
+    grid: tuple[int, int],
+    dim: int,
+    chunks: tuple[int, ...],
+    rounds: int = 3,
+    device: str = "cpu",
+    dtype: torch.dtype = torch.float32,
+    **options,
 ) -> list[tuple[BlockCount, float, int]]:
     """Run a network block by block: for each, its ledger row, its seconds (the fastest round), and its peak bytes."""
-    model = VideoClassifier(dim, chunks=chunks, blocks=len(chunks), **options).eval()
-    state = Tokens.start(torch.randn(1, frames, *grid, dim))
+    model = VideoClassifier(dim, chunks=chunks, blocks=len(chunks), **options).to(device, dtype).eval()
+    state = Tokens.start(torch.randn(1, frames, *grid, dim).to(device, dtype))
+    peak = peak_cuda if torch.device(device).type == "cuda" else peak_tensors
     found = []
     with torch.inference_mode():
         for block, row in zip(model.blocks, count(model, frames, *grid).blocks, strict=True):
-            times = interleaved({"": partial(block, state)}, rounds)[""]
-            found.append((row, min(times), peak_tensors(partial(block, state))))
+            times = interleaved({"": partial(block, state)}, rounds, device=device)[""]
+            found.append((row, min(times), peak(partial(block, state))))
             state = block(state)[0]
     return found
 
@@ -207,13 +227,15 @@ def _features(block: BlockCount, attention: str, heads: int = 1) -> tuple[float,
     return block.total, scores, block.tokens_in * block.width_in
 
 
-def _matching_bytes(block: BlockCount, heads: int) -> float:
+def _matching_bytes(block: BlockCount, heads: int, device: str = "cpu", dtype: torch.dtype = torch.float32) -> float:
     """What is there while tokens are matched: attention's output, keys (with one head the queries and values beside
     them, too), unit targets, a tile of unit sources and one of scores, and of every source the 64 scores among which
-    its best is looked for, if there are many."""
+    its best is looked for, if there are many. The fused matcher of CUDA keeps scores in registers alone."""
     key_dim, tile = block.width_in // heads, TILE["cpu"]
     held = 3 * block.width_in if heads == 1 else key_dim
     sources = block.tokens_in - block.targets
+    if torch.device(device).type == "cuda":
+        return dtype.itemsize * block.tokens_in * (block.width_in + held) + 12 * sources
     scores = min(tile, block.flops["matching"] / (2 * key_dim)) + (64 * sources if block.targets >= 256 else 0)
     return 4 * (
         block.tokens_in * (block.width_in + held) + block.targets * key_dim + min(tile, sources * key_dim) + scores

@@ -175,6 +175,13 @@ def nearest_fused(keys: Tensor, targets: Tensor, sources: Tensor) -> tuple[Tenso
 # As an operator of its own, torch.compile takes it as one step and does not look inside.
 @torch.library.custom_op("vtm_lesson::nearest", mutates_args=())
 def _nearest(keys: Tensor, targets: Tensor, sources: Tensor) -> tuple[Tensor, Tensor]:
+    return launch(keys, targets, sources)
+
+
+def launch(
+    keys: Tensor, targets: Tensor, sources: Tensor, config: triton.Config | None = None
+) -> tuple[Tensor, Tensor]:
+    """Run the kernels: `nearest_fused` with tiles as `config` says, or else as tuning found (one of CONFIGS)."""
     keys, sources = keys.contiguous(), sources.contiguous()
     if targets.stride(1) != 1:
         targets = targets.contiguous()
@@ -190,12 +197,15 @@ def _nearest(keys: Tensor, targets: Tensor, sources: Tensor) -> tuple[Tensor, Te
     split_size = triton.cdiv(n_targets, splits)
     best = sources.new_empty(batch, splits, n_sources)
     similarity = scale.new_empty(batch, splits, n_sources)
-    tiles = {} if TUNED else CONFIGS[0].kwargs
+    kernel, tiles = _search, {}
+    if config is not None or not TUNED:
+        kernel, config = nearest_kernel, config or CONFIGS[0]
+        tiles = {**config.kwargs, "num_warps": config.num_warps, "num_stages": config.num_stages}
     with torch.cuda.device_of(keys):  # Triton starts kernels on the current device, whatever its arguments are on
         lengths_kernel[(triton.cdiv(batch * n, 16),)](
             keys, scale, inverse, batch * n, dim, RESCALE=rescale, BLOCK_N=16, BLOCK_D=128
         )
-        _search[lambda meta: (triton.cdiv(n_sources, meta["BLOCK_S"]), splits, batch)](
+        kernel[lambda meta: (triton.cdiv(n_sources, meta["BLOCK_S"]), splits, batch)](
             keys, scale, inverse, targets, sources, best, similarity,
             n, dim, n_targets, n_sources, targets.stride(0), split_size, PRODUCT=product, RESCALE=rescale, **tiles,
         )  # fmt: skip

@@ -104,7 +104,7 @@ def uniform(
     >>> vtm.uniform(12, 4, offset=1)
     tensor([1, 5, 9])
     >>> vtm.uniform(12, 4, staggered=True)
-    tensor([ 0,  6, 8])
+    tensor([0, 6, 8])
     """
     count = n_targets(n, gamma)
     run = torch.arange(count + 1, dtype=torch.float64, device=device)
