@@ -290,17 +290,17 @@ plots.show(plots.targets(film.frames, uniform(n, gamma), grid, actor=film.actor,
 
 # %% [markdown]
 # The stride 6 divides the 12 tokens of a row. So the targets fall on the same two columns in every row of every frame, and
-# the second column runs through the middle, where the centred actor stands. This is the comb of lesson 04: a regular
-# partition on a regular grid, **aliasing** by its proper name. The baseline that should be blind has become a guess, and a lucky
-# one in centred films.
+# the second column runs through the middle, where the centred actor stands. This is the comb of lesson 04. The baseline
+# that should be blind has become a guess, and a lucky one in centred films.
 
 # %%
 for name, targets in {"uniform": uniform(n, gamma), **strategies}.items():
     print(f"{name:>8}: {len(torch.unique(targets % 144)):3} of 144 places are ever a target")
 
 # %% [markdown]
-# The centre partition has it too: every third token of a centre that is 6 tokens wide. Two remedies: give every film its own
-# `offset`, which moves the targets along by so many tokens; or compare with targets drawn at random.
+# The centre partition has it too: every third token of a centre that is 6 tokens wide. Three remedies: give every film its
+# own `offset`, which moves the targets along by so many tokens; take one of every six tokens in changing places, with
+# `staggered=True`; or compare with targets drawn at random.
 
 # %%
 generator = torch.Generator().manual_seed(0)
@@ -313,6 +313,7 @@ partitions = {
 baselines = {
     "every sixth token": uniform(n, gamma),
     "its own offset for every film": torch.stack([uniform(n, gamma, offset) for offset in offsets]),
+    "staggered": uniform(n, gamma, staggered=True),
     "random targets": partitions["random"],
 }
 for name, targets in baselines.items():
@@ -320,8 +321,9 @@ for name, targets in baselines.items():
     print(f"{name:>29}: coverage {covered.mean():.2f}, standard deviation over films {covered.std():.2f}")
 
 # %% [markdown]
-# An offset puts the mean right, but a film still gets all or nothing. Random targets have the right mean and little spread,
-# so they are the fairest control. We use them from here on.
+# An offset puts the mean right, but a film still gets all or nothing. Staggered and random targets have the right mean
+# and little spread, staggered ones the least. From here on random targets are the control, as in lesson 08: where they
+# fall has nothing to do with the grid.
 
 # %% [markdown]
 # ## Coverage, measured
@@ -418,7 +420,7 @@ for name, (mean, low, high) in factor.items():
 # ### One film, one token
 #
 # What happens to a single token of the actor? Here is the centred film again, and the patch that shows most of the actor in
-# frame 6. The group that it ends up in is outlined in orange-red, the token that survives for it in blue.
+# frame 6. The group that it ends up in is outlined in black, the token that survives for it in blue, thicker.
 
 # %%
 film = shown["centred"]
@@ -514,7 +516,8 @@ plots.show(plots.bars(final, "actor's share of the final mean, in multiples of i
 # - **Small grids.** On 7 x 7 tokens, as in the paper's Breakfast network, half the height is 3.5 rows. One has to round, and the
 #   centre is no longer a quarter of the frame.
 # - **Regular targets on a regular grid** make a comb. Vary the offset, or draw at random with a higher probability in the
-#   centre: `partition.sample` with a score on every token can do that too.
+#   centre: `partition.sample` with a score on every token can do that too. (`uniform` can also be staggered; `region`
+#   cannot.)
 
 # %% [markdown]
 # ## Recap
@@ -522,7 +525,7 @@ plots.show(plots.bars(final, "actor's share of the final mean, in multiples of i
 # - Region-concentrated merging puts half of the targets into the middle quarter of the frame, by a guess about films.
 # - Coverage follows from $f$, the share of the actor in the centre. The guess pays above $f = 1/4$.
 # - If like is merged with like, the actor's share of the mean grows by $\gamma \cdot$ coverage. Blind partitions leave it at 1.
-# - Regular partitions alias: they make combs. Compare with random targets.
+# - Regular partitions alias: they make combs. Compare with staggered or random targets.
 #
 # **Three questions**
 #
@@ -537,7 +540,7 @@ plots.show(plots.bars(final, "actor's share of the final mean, in multiples of i
 # 1. Because the total should stay $N/\gamma$: the centre takes half of that, which leaves $N/(2\gamma)$ for $3N/4$ tokens.
 # 2. $0.8 \cdot 2/10 + 0.2 \cdot 2/30 = 0.173$. Chance is 0.1.
 # 3. The comb. The stride 4 divides 16, so the targets stand in the same four columns of every frame. Vary the offset, or
-#    compare both with random targets.
+#    compare both with staggered or random targets.
 #
 # </details>
 #

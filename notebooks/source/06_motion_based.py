@@ -57,7 +57,8 @@ print(f"raw pixels {raw / 1e6:.1f} MB, file {path.stat().st_size / 1e6:.2f} MB: 
 #
 # Given the previous frame (grey, H x W) and a block of the new one that stands at (`row`, `column`), find how it moved:
 # the `(dx, dy)`, each from `-reach` to `reach`, with the least sum of absolute differences. `dx` counts columns to the
-# right, `dy` rows downwards. The place it came from must lie inside the previous frame.
+# right, `dy` rows downwards. The place it came from must lie inside the previous frame. Of shifts that fit equally well,
+# return the one with the smallest `dx`, and of these the one with the smallest `dy`.
 
 # %% nbgrader={"grade": false, "grade_id": "block-motion", "locked": false, "schema_version": 3, "solution": true, "task": false}
 def block_motion(
@@ -201,6 +202,8 @@ for words, scale in (("as it is", 1.0), ("film at twice the size", 2.0), ("every
 
 # %% [markdown]
 # ## Your turn 2: motion as a probability
+#
+# Divide by the mean of the whole film, which may be far below one pixel.
 
 # %% nbgrader={"grade": false, "grade_id": "motion-probability", "locked": false, "schema_version": 3, "solution": true, "task": false}
 def motion_probability(motion: torch.Tensor, temperature: float) -> torch.Tensor:
@@ -324,7 +327,8 @@ plots.show(
 # - **centred**: near chance. The actor waves its arms, but other figures walk along the border, and they move more.
 #
 # Uniform targets are at chance on average, with the widest intervals: 6 divides the 144 tokens of a frame, so a film's targets
-# stand in the same places in all its frames, and either hit the actor every time or never (the trap of lesson 04).
+# stand in the same places in all its frames, and either hit the actor every time or never: the comb of lesson 04, which
+# `staggered=True` would avoid.
 #
 # The targets themselves, in the two films from above:
 

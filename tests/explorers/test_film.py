@@ -1,6 +1,9 @@
 """The film explorer: a still figure where nothing is interactive, and a picture that follows its sliders."""
 
+from types import SimpleNamespace
+
 import IPython.display
+import numpy as np
 
 from vtm_lesson import films, plots
 from vtm_lesson.explorers import film as explorer
@@ -27,3 +30,13 @@ def test_explorer_follows_its_sliders(monkeypatch):
     assert "to 7" in picture.value
     before, frame.value = picture.value, 0
     assert picture.value != before and "frame 0" in picture.value
+
+
+def test_explorer_loses_nothing_of_what_stands_still(monkeypatch):
+    """A film that stands still, of 14 x 14 places: every gamma-th token would never be a target in half of them."""
+    shown = []
+    monkeypatch.setattr(plots, "show", shown.append)
+    still = np.repeat(np.random.default_rng(0).random((1, 28, 28, 3)), 60, axis=0)
+    explorer.explore(SimpleNamespace(frames=still), patch=2, gamma=6)
+    film, merged = (np.asarray(image.get_array()) for image in shown[0].axes[0].images)
+    np.testing.assert_allclose(merged, film, atol=1e-5)

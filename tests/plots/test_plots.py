@@ -1,7 +1,10 @@
 """Figures: what they draw equals what they were given, their alt texts say it, and nothing leaks."""
 
+import ast
 import html
 import io
+from pathlib import Path
+from types import SimpleNamespace
 
 import IPython.display
 import matplotlib.pyplot
@@ -10,6 +13,7 @@ import pytest
 import torch
 from helpers import random
 from matplotlib.collections import LineCollection
+from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from PIL import Image
 
@@ -278,9 +282,43 @@ def test_readme_picture(tmp_path, capsys):
 def test_preview_merges_what_lesson_00_says():
     film = films.make(1, frames=5, size=64, patch=16)
     tokens = torch.from_numpy(film.frames / 255).view(5, 4, 16, 4, 16, 3).transpose(2, 3).reshape(1, 80, 768)
-    expected = match_plain((tokens - tokens.mean(1, keepdim=True)).float(), uniform(80, 6))
+    expected = match_plain((tokens - tokens.mean(1, keepdim=True)).float(), uniform(80, 6, staggered=True))
     merge, grid = plots.merge_patches(film.frames, 6)
     assert grid == (5, 4, 4) and torch.equal(merge.group, expected.group)
     assert "80 patches in 14 groups" in plots.preview(film).alt
     with pytest.raises(ValueError, match="do not fill"):
         plots.merge_patches(film.frames, 6, patch=15)
+
+
+@pytest.mark.parametrize("gamma", [2, 6, 20])
+def test_every_place_of_a_previewed_film_has_a_target(gamma):
+    """A patch that never moves must be able to join itself; every gamma-th token reaches half of 14 x 14 at best."""
+    merge, grid = plots.merge_patches(np.random.default_rng(0).random((60, 28, 28, 3)), gamma, patch=2)
+    places = grid[1] * grid[2]
+    assert places == 196 and torch.equal((merge.keep[0] % places).unique(), torch.arange(places))
+
+
+def test_a_still_film_is_previewed_without_loss():
+    """As in lesson 00: what stands still comes through, so a film that stands still is its own preview."""
+    film = np.repeat(np.random.default_rng(0).random((1, 56, 56, 3)), 60, axis=0)
+    figure = plots.preview(SimpleNamespace(frames=film), gamma=6, patch=4)
+    np.testing.assert_allclose(drawn(figure.axes[1]), drawn(figure.axes[0]), atol=1e-5)
+    alone = film[0].reshape(14, 4, 14, 4, 3).swapaxes(1, 2).reshape(196, 48)
+    assert len(np.unique(alone, axis=0)) == 196, "patches that are all different: none can stand for another"
+
+
+def test_lesson_00_takes_the_targets_of_the_preview():
+    """The lesson builds its first picture again, step by step: no step may fall back on every gamma-th token."""
+    lesson = Path(__file__).parents[2] / "notebooks" / "source" / "00_start_here.py"
+    calls = [node for node in ast.walk(ast.parse(lesson.read_text("utf-8"))) if isinstance(node, ast.Call)]
+    targets = [ast.unparse(call) for call in calls if ast.unparse(call.func) == "uniform"]
+    assert targets and all(call.endswith("staggered=True)") for call in targets), targets
+
+
+def test_a_highlighted_group_is_outlined_in_colours_that_no_figure_wears(film):
+    """Black, and blue for the target: an orange line on the orange figure was hard to see."""
+    merge = Merge(torch.arange(N)[None] // 10, torch.arange(0, N, 10)[None])
+    figure = plots.groups(film, merge, GRID, pick=[0], highlight=(0, 0, 1))
+    lines = [c for c in figure.axes[0].collections if isinstance(c, LineCollection)]
+    assert [to_hex(c.get_color()[0]).upper() for c in lines] == [style.BLACK, style.BLUE]
+    assert lines[1].get_linewidth()[0] > lines[0].get_linewidth()[0], "the target is known without its colour, too"

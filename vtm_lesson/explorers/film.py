@@ -20,8 +20,8 @@ GAMMAS = (1, 2, 4, 6, 10, 20, 50, 100, 196)
 def explore(clip, patch: int = 16, gamma: int = 6, frame: int | None = None) -> None:
     """Sliders for gamma and frame: the film's frame, and the same frame after merging the whole film's patches.
 
-    clip: what `video.read` or `films.make` gives. Keys are the pixels of a patch less the film's average, targets
-    are uniform, all sources are merged. Without ipywidgets or outside a notebook, one still figure is shown.
+    clip: what `video.read` or `films.make` gives. It is merged by `plots.merge_patches`. Without ipywidgets or outside
+    a notebook, one still figure is shown.
     """
     film = strips.film_of(clip.frames)
 

@@ -74,7 +74,7 @@ def groups(
         Instead of a Merge, an integer array of L * h * w group numbers will do.
     paint: "colour", the mean colour of the group; or "patch", the mean picture: `merge.unmerge(merge(pixels))`.
     highlight: (frame, row, column) of one token: instead of averages, the patches of its group are shown and outlined,
-        all others fade; the group's target (or the token that was left alone) is outlined in blue. Unless `pick`
+        all others fade; the group's target (or the token that was left alone) has a thick blue outline. Unless `pick`
         names frames, frames with members are picked, the token's own among them.
     film: a name for a first strip that shows the film itself. outline: draw the lines.
     """
@@ -112,9 +112,9 @@ def groups(
         else:
             mine = members[name]
             strips.paint(ax, strips.fade(pixels[at], ~mine[at], 0.68))
-            strips.edges(ax, mine[at], pixels, border=True, color=VERMILLION, linewidth=1.6)
+            strips.edges(ax, mine[at], pixels, border=True, color=BLACK, linewidth=1.3)
             kept = strips.kept(merges[name], mine, item)
-            strips.edges(ax, kept[at], pixels, border=True, color=BLUE, linewidth=2.2)
+            strips.edges(ax, kept[at], pixels, border=True, color=BLUE, linewidth=2.4)
             place = f"frame {highlight[0]}, row {highlight[1]}, column {highlight[2]}"
             text += f"; the group of the patch at {place} is outlined: {strips.about(mine.sum())} patches"
             text += f" in {strips.about(mine.any(axis=(1, 2)).sum())} of {len(pixels)} frames"
@@ -357,14 +357,15 @@ def _free(start: float, end: float, taken: list[tuple[float, float]]) -> tuple[f
 def merge_patches(frames, gamma: float, patch: int = 16) -> tuple[Merge, Grid]:
     """Merge a film's patches with nothing learned: a Merge of all of them, and their grid (L, H/p, W/p).
 
-    Keys are a patch's pixels less the film's average patch; targets are uniform; every source is merged. (Lesson 00.)
+    Keys are a patch's pixels less the film's average patch; targets are one of every gamma patches, staggered, so that
+    every place of the frame has its turn; every source is merged. (Lesson 00.)
     """
     film = strips.film_of(frames)
     grid = (len(film), film.shape[1] // patch, film.shape[2] // patch)
     if film.shape[1] % patch or film.shape[2] % patch:
         raise ValueError(f"patches of {patch} pixels do not fill frames of {film.shape[1]} x {film.shape[2]} pixels.")
     keys = rearrange(torch.from_numpy(film), "l (h p) (w q) c -> 1 (l h w) (p q c)", p=patch, q=patch)
-    return match(keys - keys.mean(dim=1, keepdim=True), uniform(keys.shape[1], gamma)), grid
+    return match(keys - keys.mean(dim=1, keepdim=True), uniform(keys.shape[1], gamma, staggered=True)), grid
 
 
 def preview(clip, gamma: float = 6, patch: int = 16, pick: int | Sequence[int] = 6) -> Picture:
