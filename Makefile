@@ -11,10 +11,10 @@ LESSONS = $(patsubst notebooks/source/%.py,notebooks/%.ipynb,$(sort $(wildcard n
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help env lab checks test test-all lessons lock clean
+.PHONY: help env lab checks test test-all lessons lock wheels-for-cuda cuda clean
 
 help:  ## this list
-	@sed -n 's/^\([a-z-]*\):.*## /make \1|/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-14s %s\n", $$1, $$2}'
+	@sed -n 's/^\([a-z-]*\):.*## /make \1|/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-20s %s\n", $$1, $$2}'
 	@echo 'ARGS="..." adds options to JupyterLab, to pytest, or to the lesson builder: make lab ARGS="--no-browser --port=8899"'
 
 env:  ## make .venv with the pinned packages; a second call takes no time
@@ -46,6 +46,15 @@ lessons: env  ## rebuild the notebooks whose source or package code changed (ARG
 lock: env  ## renew requirements.txt and requirements-all.txt from pyproject.toml
 	@$(VENV)/python tools/lock.py
 
+wheels-for-cuda: env  ## collect what a GPU machine without internet lacks; see CONTRIBUTING.md
+	@$(VENV)/python tools/wheels_for_cuda.py
+
+# No .venv: the machine's own Python, which has PyTorch for its GPU, unless PYTHON is given.
+GPU_PYTHON = $(if $(filter file,$(origin PYTHON)),python3,$(PYTHON))
+cuda:  ## measure everything on the GPU of this machine, fetching nothing; see CONTRIBUTING.md
+	@command -v $(GPU_PYTHON) >/dev/null || { echo "cuda: no $(GPU_PYTHON) found; make cuda PYTHON=/path/to/python3" >&2; exit 1; }
+	@exec $(GPU_PYTHON) tools/on_cuda.py $(ARGS)
+
 clean:  ## remove .venv and caches; never notebooks, data or anything you made
-	rm -rf .venv .pytest_cache .ruff_cache .mypy_cache .import_linter_cache .hypothesis build dist *.egg-info
+	rm -rf .venv .venv.lock .pytest_cache .ruff_cache .mypy_cache .import_linter_cache .hypothesis build dist *.egg-info
 	find vtm_lesson tests tools -name __pycache__ -type d -prune -exec rm -rf {} +

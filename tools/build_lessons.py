@@ -9,9 +9,10 @@
     python tools/build_lessons.py 02 --force     rebuild lesson 02 in any case
     python tools/build_lessons.py --check        do the notebooks belong to their sources? (executes nothing)
 
-Two builds of one source give identical bytes. Each notebook carries, in its metadata, a digest of the cells it was
-built with: a notebook whose cells no longer match it is somebody's work, is never overwritten, and gets the new
-build beside it as NN_name.new.ipynb. How to write a source: notebooks/source/README.md.
+Two builds of one source give identical bytes. Each notebook carries, in its metadata, a digest of all that the builder
+wrote into it. A file that does not match it, be it in one output or tag, or that has none, is somebody's work and is
+never lost: it stays, and the new build goes beside it as NN_name.new.ipynb. With --force the new build takes its place,
+once a copy of the work is safe as NN_name.mine.ipynb. How to write a source: notebooks/source/README.md.
 
 A lesson is executed again when its own code changed, or a package module that its kernel had loaded when it was
 executed last: the kernel is asked, because imports may be lazy, and the notebook's metadata keeps its answer.
@@ -26,9 +27,11 @@ import json
 import logging
 import os
 import re
+import secrets
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from copy import deepcopy
 from pathlib import Path
 from typing import NamedTuple
@@ -265,18 +268,35 @@ def digest(*parts: str) -> str:
 
 
 def cells_digest(nb: NotebookNode) -> str:
-    return digest(*(f"{cell.cell_type}:{cell.source.rstrip()}" for cell in nb.cells))
+    return digest(*(f"{cell.get('cell_type')}:{cell.get('source', '').rstrip()}" for cell in nb.cells))
+
+
+def whole_digest(nb: NotebookNode) -> str:
+    """Of all that a learner may have put into a notebook: cells, outputs, attachments, tags, metadata.
+
+    Left out are the builder's own record, and the two entries that JupyterLab rewrites by itself when it opens a file.
+    The layout of the file does not count either: git and JupyterLab may change line ends and spaces.
+    """
+    ours = (STAMP, "kernelspec", "language_info")
+    metadata = {key: value for key, value in nb.metadata.items() if key not in ours}
+    return digest(json.dumps({**nb, "metadata": metadata}, sort_keys=True))
 
 
 def _stamp(nb: NotebookNode, **more: str | list[str]) -> NotebookNode:
-    """Note in the notebook what it was built with: `cells` tells later whether somebody changed it."""
+    """Note in the notebook what it was built with: `cells` tells `check` later whether somebody changed the text."""
     nb.metadata[STAMP] = {"cells": cells_digest(nb), "frame": digest(_frame(nb)), **more}
     return nb
 
 
+def record(nb: NotebookNode) -> dict:
+    """What the builder noted in a notebook; nothing where it did not build it."""
+    found = nb.metadata.get(STAMP)
+    return found if isinstance(found, dict) else {}
+
+
 def _frame(nb: NotebookNode) -> str:
     """Everything that a build decides without executing, as text."""
-    cells = [(c.cell_type, c.id, c.source, c.metadata) for c in nb.cells]
+    cells = [(c.cell_type, c.get("id"), c.source, c.metadata) for c in nb.cells]
     meta = {k: v for k, v in nb.metadata.items() if k != STAMP}
     return json.dumps([cells, meta], sort_keys=True)
 
@@ -285,35 +305,74 @@ def load(path: Path) -> NotebookNode | None:
     """The notebook at `path`; None where there is none or where it cannot be read as one."""
     try:
         return nbformat.read(path, as_version=4)
-    except (OSError, ValueError, nbformat.ValidationError):
+    except Exception:  # nbformat has many ways to say that a file holds something else
         return None
 
 
 def is_ours(path: Path) -> bool:
-    """True where writing `path` loses nobody's work: no file, or one whose cells are still as they were built."""
-    if not path.exists():
+    """True where writing `path` loses nobody's work: no file, or one that holds just what the builder wrote."""
+    if not (path.exists() or path.is_symlink()):
         return True
     nb = load(path)
-    return nb is not None and nb.metadata.get(STAMP, {}).get("cells") == cells_digest(nb)
+    return nb is not None and record(nb).get("whole") == whole_digest(nb)
+
+
+def beside(path: Path, word: str, number: int) -> Path:
+    return path.with_suffix(f".{word}{number if number > 1 else ''}.ipynb")
 
 
 def write(path: Path, nb: NotebookNode, force: bool = False) -> Path:
-    """Write `nb`, or write it beside `path` where `path` holds somebody's work. Returns where it went."""
+    """Write `nb` to `path`, or beside it where `path` holds somebody's work. Returns where it went.
+
+    With `force` it goes to `path` in any case, and somebody's work is copied first.
+    """
+    nb = deepcopy(nb)
+    nb.metadata[STAMP]["whole"] = whole_digest(nb)
     nbformat.validate(nb)
     text = nbformat.writes(nb, version=4).rstrip("\n") + "\n"
     target, n = path, 1
     while not (force or is_ours(target)):
-        target = path.with_suffix(f".new{n if n > 1 else ''}.ipynb")
-        n += 1
+        target, n = beside(path, "new", n), n + 1
     if target != path:
         print(f"{shown(path)} holds changes that are not the builder's: kept; the new one is {shown(target)}")
-    if target.exists() and target.read_text(encoding="utf-8") == text:
-        return target
-    target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_suffix(".part")
-    partial.write_text(text, encoding="utf-8", newline="\n")
-    partial.replace(target)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if not is_ours(target):
+            print(f"{shown(target)} held changes that are not the builder's: they are now in {shown(copy_of(target))}")
+        put(target, text.encode())
+    except OSError as error:
+        raise BuildError(f"{shown(target)} could not be written, and is as it was: {error}") from None
     return target
+
+
+def copy_of(path: Path) -> Path:
+    """Copy somebody's work to a name beside it that no file has yet; returns that name."""
+    work, n = path.read_bytes(), 1
+    while True:
+        copy, n = beside(path, "mine", n), n + 1
+        try:
+            copy.touch(exist_ok=False)  # one name for each builder, should two be at work
+        except FileExistsError:
+            continue
+        try:
+            put(copy, work)
+        except BaseException:
+            copy.unlink()  # empty
+            raise
+        return copy
+
+
+def put(path: Path, data: bytes) -> None:
+    """Write a file whole or not at all: it gets its name when all of it is on the disk."""
+    partial = path.with_name(f"{path.stem}.{secrets.token_hex(4)}.part")  # another builder's has another name
+    try:
+        with partial.open("xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def shown(path: Path) -> str:
@@ -337,13 +396,23 @@ def inputs_digest(nb: NotebookNode, modules: list[str], texts: dict[str, str]) -
     return digest("\n".join(code), *(f"{path}\n{texts[path]}" for path in modules if path in texts))
 
 
+def standing(path: Path, fits: Callable[[NotebookNode], bool]) -> Path | None:
+    """The notebook at `path` that `fits`, perhaps worked in since; or a new one that fits, beside somebody's work."""
+    new = [] if is_ours(path) else sorted(path.parent.glob(f"{path.stem}.new*.ipynb"))
+    return next((found for found in (path, *new) if (nb := load(found)) is not None and fits(nb)), None)
+
+
 def is_fresh(old: NotebookNode, read: NotebookNode, nb: NotebookNode, texts: dict[str, str]) -> bool:
     """True where the executed notebook `old` is what `read`, made from the source `nb`, would become again."""
-    stamp = old.metadata.get(STAMP, {})
-    modules = stamp.get("modules")
+    modules = record(old).get("modules")
     if modules is None:  # built before the builder asked kernels
         return False
-    return stamp == {**read.metadata[STAMP], "modules": modules, "inputs": inputs_digest(nb, modules, texts)}
+    return is_built_as(old, {**read.metadata[STAMP], "inputs": inputs_digest(nb, modules, texts)})
+
+
+def is_built_as(old: NotebookNode, wanted: dict) -> bool:
+    """True where the builder noted all of `wanted` in the notebook, whatever somebody did to it since."""
+    return {**record(old), **wanted} == record(old)
 
 
 # ------------------------------------------------------------------------------------------------------ the commands
@@ -356,8 +425,8 @@ def build(source: Path, notebooks: Path, force: bool = False, package: Path = RO
     work, read = exercises(nb, name), solved(nb, name)
     texts = package_texts(package)  # before the lesson runs: what is saved meanwhile makes it stale next time
     target = notebooks / f"{name}.ipynb"
-    old = load(target)
-    if force or old is None or not is_fresh(old, read, nb, texts):
+    written = None if force else standing(target, lambda old: is_fresh(old, read, nb, texts))
+    if written is None:
         done = execute(read, name, notebooks, package=package)
         modules = done.metadata[STAMP]["modules"]
         _stamp(done, modules=modules, inputs=inputs_digest(nb, modules, texts))
@@ -367,13 +436,10 @@ def build(source: Path, notebooks: Path, force: bool = False, package: Path = RO
         written = write(target, done, force)
         print(f"{shown(written)}: executed in {time.perf_counter() - start:.0f} s")
     else:
-        written = target
-        print(f"{shown(target)}: up to date")
+        print(f"{shown(written)}: up to date")
     target = notebooks / "exercises" / f"{name}.ipynb"
-    old = load(target)
-    if old is not None and not force and old.metadata.get(STAMP) == work.metadata[STAMP] and is_ours(target):
-        return [written, target]  # perhaps run or saved by JupyterLab since, but the same cells
-    return [written, write(target, work, force)]
+    there = None if force else standing(target, lambda old: is_built_as(old, work.metadata[STAMP]))
+    return [written, there or write(target, work, force)]
 
 
 class Wrong(NamedTuple):
@@ -395,9 +461,9 @@ def check(source: Path, notebooks: Path) -> list[Wrong]:
         found = load(path)
         if found is None:
             wrong.append(Wrong(path, "is missing or is not a notebook: run make lessons", True))
-        elif not is_ours(path):
+        elif record(found).get("cells") != cells_digest(found):
             wrong.append(Wrong(path, "was changed after it was built; changes belong in the source", False))
-        elif {**found.metadata[STAMP], **fresh.metadata[STAMP]} != found.metadata[STAMP]:
+        elif not is_built_as(found, fresh.metadata[STAMP]):
             wrong.append(Wrong(path, f"is older than {source.name}: run make lessons", True))
         elif _frame(found) != _frame(fresh):
             wrong.append(Wrong(path, "has other metadata or cell ids than its source gives", False))
@@ -412,7 +478,7 @@ def make_nbgrader(source: Path, folder: Path, force: bool = False) -> Path:
     written = write(folder / "source" / name / f"{name}.ipynb", for_nbgrader(nb, name), force)
     config = folder / "nbgrader_config.py"
     if not config.exists():
-        config.write_text(NBGRADER_CONFIG.format(stub=STUB, text=TEXT_STUB), encoding="utf-8")
+        put(config, NBGRADER_CONFIG.format(stub=STUB, text=TEXT_STUB).encode())
     return written
 
 
@@ -433,7 +499,7 @@ def find_sources(wanted: list[str], folder: Path) -> list[Path]:
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("lessons", nargs="*", help="lesson numbers or names; all by default")
-    parser.add_argument("--force", action="store_true", help="execute again, and overwrite whatever is there")
+    parser.add_argument("--force", action="store_true", help="execute again; what you changed moves to NAME.mine.ipynb")
     parser.add_argument("--check", action="store_true", help="only say whether notebooks belong to their sources")
     parser.add_argument("--nbgrader", metavar="DIR", type=Path, help="write nbgrader's source tree into DIR")
     args = parser.parse_args(argv)

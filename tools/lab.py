@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 def first_lesson(root: Path = ROOT) -> str:
     """JupyterLab's address of lesson 00, or of the lessons' folder while there is none."""
-    found = sorted(p for p in (root / "notebooks").glob("00_*.ipynb") if ".new" not in p.name)
+    found = sorted(p for p in (root / "notebooks").glob("00_*.ipynb") if "." not in p.stem)  # not .new, not .mine
     return "/lab/tree/notebooks" + (f"/{found[0].name}" if found else "")
 
 

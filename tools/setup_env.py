@@ -3,16 +3,24 @@
 With --all, the tools of `make test-all` (requirements-all.txt) are added to it.
 
 Standard library only, and no syntax younger than Python 3.6, so that an old Python gets the sentence below and not a
-traceback. A second call compares one digest and returns. An installation that was interrupted is started over.
+traceback. A second call compares one digest and returns. An installation that was interrupted is started over, in an
+emptied .venv; but only one that set-up made is ever emptied. One of your own gets the packages added.
 """
 
+import contextlib
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
 from pathlib import Path
+
+if os.name == "nt":
+    import msvcrt
+else:
+    import fcntl
 
 OLDEST = (3, 11)  # as pyproject.toml says, which an old Python cannot read
 ROOT = Path(__file__).resolve().parent.parent
@@ -20,7 +28,10 @@ VENV = ROOT / ".venv"
 PYTHON = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 DONE = VENV / "installed.json"  # what was installed; written last
 DONE_ALL = VENV / "installed-all.json"  # the same of requirements-all.txt
-BUSY = VENV / "installing"  # the process at work; still there afterwards only if it was interrupted
+BUSY = VENV / "installing"  # there while set-up is at work, and afterwards only if it was interrupted
+MADE = VENV / "made-by-set-up"  # the first file in a .venv that set-up makes, and the last to be emptied out
+HAND = VENV / "made-by-hand"  # in somebody's own, that set-up only added to
+LOCK = ROOT / ".venv.lock"  # held by the set-up at work; the file is empty, and stays
 
 
 def wanted(*names):
@@ -31,9 +42,14 @@ def wanted(*names):
 
 def installed(done):
     try:
-        return json.loads(done.read_text()) if PYTHON.exists() else None
+        found = json.loads(done.read_text()) if PYTHON.exists() else None
     except (OSError, ValueError):
         return None
+    return found if isinstance(found, dict) else None
+
+
+def ready(want):
+    return installed(DONE) == want and not BUSY.exists()
 
 
 def stop(sentence):
@@ -45,11 +61,18 @@ def install(*what):
     run(PYTHON, "-m", "pip", "install", "--disable-pip-version-check", "--no-user", *what)
 
 
-def run(*command):
+def run(*command, **how):
     env = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "PYTHONHOME", "PIP_USER", "PIP_TARGET")}
-    status = subprocess.call([str(part) for part in command], cwd=str(ROOT), env=env)
-    if status:
-        stop("the installation stopped (the reason is above); the same command starts it again.")
+    # close_fds: the lock goes along, so that it lasts as long as pip does, even where this process is killed before.
+    done = subprocess.run([str(part) for part in command], cwd=str(ROOT), env=env, close_fds=False, **how)
+    if done.returncode:
+        print(done.stdout or "", end="", flush=True)
+        stopped()
+
+
+def stopped():
+    hint = "" if made_here() else "; set-up did not make this .venv and never empties it: move it away to get a new one"
+    stop(f"the installation stopped (the reason is above); the same command starts it again{hint}.")
 
 
 def check_python():
@@ -67,45 +90,105 @@ def check_python():
         stop(f"{sys.executable} lacks its module {error.name}; on Debian and Ubuntu: apt install python3-venv")
 
 
-def other_setup():
-    """The number of another process that is installing just now, or None. (No such check on Windows.)"""
+@contextlib.contextmanager
+def alone():
+    """One set-up at a time; the next one waits. The lock is the system's: it ends with the processes that hold it."""
+    with LOCK.open("a") as file:
+        os.set_inheritable(file.fileno(), True)
+        if not taken(file):
+            print("Another set-up is at work on .venv: waiting for it. Ctrl-C stops the waiting.", flush=True)
+            while not taken(file):
+                time.sleep(0.2)
+        yield
+
+
+def taken(file):
+    """Take the lock; False while another process has it."""
     try:
-        number = int(BUSY.read_text())
-        if os.name != "nt":
-            os.kill(number, 0)
-            return number
-    except PermissionError:
-        return number
-    except (OSError, ValueError):
+        if os.name == "nt":
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+        else:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (BlockingIOError, PermissionError):
+        return False
+    except OSError:  # a file system without locks: better set up without one than never
         pass
-    return None
+    return True
+
+
+def made_here():
+    """True where emptying .venv loses nothing of anybody's: set-up made it, or there is nothing in it."""
+    if VENV.is_symlink():
+        return False
+    if not VENV.exists() or (VENV.is_dir() and not any(VENV.iterdir())):
+        return True
+    if MADE.exists() or HAND.exists():
+        return MADE.exists()
+    # Set-ups before this mark left one of these two files, and always made .venv with this option, which venv notes.
+    try:
+        return (DONE.exists() or BUSY.exists()) and " -m venv --clear " in (VENV / "pyvenv.cfg").read_text()
+    except (OSError, ValueError):
+        return False
+
+
+def make_venv():
+    """An empty .venv with Python and pip. Killed at any moment, it leaves what the next set-up knows for its own."""
+    import venv
+
+    VENV.mkdir(exist_ok=True)
+    MADE.touch()
+    BUSY.touch()
+    for path in VENV.iterdir():
+        if path in (MADE, BUSY):
+            continue
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+    try:
+        venv.create(VENV, symlinks=os.name != "nt")
+    except ValueError as error:  # a colon in the folder's name
+        stop(f"{error}.")
+    quietly = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "errors": "replace"}
+    run(PYTHON, "-Im", "ensurepip", "--default-pip", **quietly)
 
 
 def quiet_news():
     """JupyterLab asks at its first start whether it may fetch news: the course needs no network, so it does not ask."""
-    settings = VENV / "share/jupyter/lab/settings"
-    settings.mkdir(parents=True, exist_ok=True)
+    settings = VENV / "share/jupyter/lab/settings/overrides.json"
+    if settings.exists():  # perhaps the user's own
+        return
+    settings.parent.mkdir(parents=True, exist_ok=True)
     values = {"@jupyterlab/apputils-extension:notification": {"fetchNews": "false", "checkForUpdates": False}}
-    (settings / "overrides.json").write_text(json.dumps(values, indent=2) + "\n")
+    settings.write_text(json.dumps(values, indent=2) + "\n")
 
 
 def main():
-    want, have = wanted("requirements.txt", "pyproject.toml"), installed(DONE)
-    if have == want and not BUSY.exists():
+    want = wanted("requirements.txt", "pyproject.toml")
+    if ready(want):
         return
     check_python()
-    if other_setup():
-        stop(f"process {other_setup()} is setting up .venv right now; wait for it.")
+    with alone():
+        if not ready(want):  # the one that this one waited for may have done it
+            set_up(want)
+
+
+def set_up(want):
     start = time.time()
     quiet = []
+    have, ours = installed(DONE), made_here()
     moved = have is not None and have.get("folder") != want["folder"]
-    if BUSY.exists() or moved or not PYTHON.exists():
+    if ours and (BUSY.exists() or moved or not PYTHON.exists()):
         print("Making .venv: once, some minutes, about 2.5 GB (more if pip picks PyTorch's CUDA build).", flush=True)
-        run(sys.executable, "-m", "venv", "--clear", VENV)
-    else:
+        make_venv()
+    elif PYTHON.exists():
         print("Bringing .venv up to date.", flush=True)
         quiet = ["--quiet"]  # a fresh installation shows pip's progress; here most lines would say "already satisfied"
-    BUSY.write_text(str(os.getpid()))
+        (MADE if ours else HAND).touch()
+        BUSY.touch()
+    else:
+        what = "is a link" if VENV.is_symlink() else "was not made by set-up"
+        stop(f"{VENV} {what}, so it is not emptied, and holds no Python; move it away, and give the command again.")
     install(*quiet, "-r", ROOT / "requirements.txt")
     install(*quiet, "--no-deps", "--no-build-isolation", "--editable", ROOT)
     quiet_news()
@@ -117,13 +200,21 @@ def main():
 def add_all():
     """The tools of `make test-all`, into the environment that `main` has made."""
     want = wanted("requirements.txt", "requirements-all.txt")
-    if installed(DONE_ALL) != want:
-        print("Adding the tools of make test-all.", flush=True)
-        install("--quiet", "-r", ROOT / "requirements-all.txt")
-        DONE_ALL.write_text(json.dumps(want))
+    if installed(DONE_ALL) == want:
+        return
+    with alone():
+        if installed(DONE_ALL) != want:
+            print("Adding the tools of make test-all.", flush=True)
+            install("--quiet", "-r", ROOT / "requirements-all.txt")
+            DONE_ALL.write_text(json.dumps(want))
 
 
 if __name__ == "__main__":
-    main()
-    if "--all" in sys.argv[1:]:
-        add_all()
+    try:
+        main()
+        if "--all" in sys.argv[1:]:
+            add_all()
+    except KeyboardInterrupt:
+        stop("interrupted; the same command starts it again.")
+    except OSError as error:  # a full disk, a folder that may not be written
+        stop(f"{error}; when that is mended, the same command starts it again.")

@@ -2,8 +2,11 @@
 
 import copy
 import json
+import os
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import nbformat
@@ -323,27 +326,76 @@ def test_a_module_saved_while_the_lesson_runs_makes_it_stale(lesson: Path, tmp_p
         assert len(names) == executions
 
 
-@pytest.mark.parametrize("which", ["07_tiny.ipynb", "exercises/07_tiny.ipynb"])
-def test_a_learners_work_is_kept(lesson: Path, tmp_path: Path, monkeypatch, capsys, which: str):
+def note(nb):
+    nb.cells[-1].source += "\n# my own note"
+
+
+def run_a_cell(nb):
+    nb.cells[2].outputs = [nbformat.v4.new_output("stream", text="what my machine says\n")]
+
+
+def run_a_silent_cell(nb):
+    nb.cells[2].execution_count = 17
+
+
+def paste_a_picture(nb):
+    nb.cells[0].attachments = {"mine.png": {"image/png": PNG}}
+
+
+def tag_a_cell(nb):
+    nb.cells[0].metadata["tags"] = ["read-again"]
+
+
+def add_metadata(nb):
+    nb.metadata["authors"] = [{"name": "Ada"}]
+
+
+def delete_a_cell(nb):
+    del nb.cells[-1]
+
+
+PNG = "iVBORw0KGgo="
+BOTH = pytest.mark.parametrize("which", ["07_tiny.ipynb", "exercises/07_tiny.ipynb"])
+CHANGES = [note, run_a_cell, run_a_silent_cell, paste_a_picture, tag_a_cell, add_metadata, delete_a_cell]
+
+
+def change(path: Path, what=note) -> bytes:
+    """Let a learner do `what` in a notebook, and return the file as it then is."""
+    nb = nbformat.read(path, as_version=4)
+    what(nb)
+    nbformat.write(nb, path)
+    return path.read_bytes()
+
+
+@BOTH
+@pytest.mark.parametrize("what", CHANGES)
+def test_whatever_a_learner_changed_is_kept(lesson: Path, tmp_path: Path, monkeypatch, capsys, which: str, what):
+    without_execution(monkeypatch)
+    build_lessons.build(lesson, tmp_path)
+    path = tmp_path / which
+    work = change(path, what)
+    lesson.write_text(TINY.replace("Twice x", "Two times x"))
+    build_lessons.build(lesson, tmp_path)
+    assert path.read_bytes() == work
+    assert "Two times x" in path.with_suffix(".new.ipynb").read_text()
+    assert "kept; the new one is" in capsys.readouterr().out
+
+    build_lessons.build(lesson, tmp_path, force=True)
+    assert "Two times x" in path.read_text()
+    assert path.with_suffix(".mine.ipynb").read_bytes() == work
+    assert "they are now in" in capsys.readouterr().out
+
+
+@BOTH
+def test_a_learners_work_is_kept(lesson: Path, tmp_path: Path, monkeypatch, which: str):
     without_execution(monkeypatch)
     build_lessons.build(lesson, tmp_path)
     mine = tmp_path / which
-    nb = build_lessons.load(mine)
-    nb.cells[-1].source += "\n# my own note"
-    nbformat.write(nb, mine)
-    work = mine.read_bytes()
+    work = change(mine)
     lesson.write_text(TINY.replace("Twice x", "Two times x"))
-
     build_lessons.build(lesson, tmp_path)
     beside = mine.with_suffix(".new.ipynb")
-    assert mine.read_bytes() == work
-    assert "Two times x" in beside.read_text()
-    assert "kept; the new one is" in capsys.readouterr().out
-
-    nb = build_lessons.load(beside)
-    nb.cells[-1].source += "\n# my own note in the new one"
-    nbformat.write(nb, beside)
-    kept = beside.read_bytes()
+    kept = change(beside)
     lesson.write_text(TINY.replace("Twice x", "x and x"))
     build_lessons.build(lesson, tmp_path)
     assert mine.read_bytes() == work and beside.read_bytes() == kept
@@ -351,30 +403,148 @@ def test_a_learners_work_is_kept(lesson: Path, tmp_path: Path, monkeypatch, caps
 
     build_lessons.build(lesson, tmp_path, force=True)
     assert "x and x" in mine.read_text()
+    again = change(mine, tag_a_cell)
+    build_lessons.build(lesson, tmp_path, force=True)
+    assert mine.with_suffix(".mine.ipynb").read_bytes() == work, "a copy is not written over by the next"
+    assert mine.with_suffix(".mine2.ipynb").read_bytes() == again
+
+    build_lessons.build(lesson, tmp_path, force=True)
+    assert not mine.with_suffix(".mine3.ipynb").exists(), "the builder's own needs no copy"
 
 
-def test_a_notebook_that_the_builder_never_made_is_kept(lesson: Path, tmp_path: Path, monkeypatch):
+NO_NOTEBOOKS = [
+    b"not a notebook",
+    b"\xff\x00",
+    b"[]",
+    b'{"nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": 3}',
+    nbformat.writes(nbformat.v4.new_notebook()).encode(),
+    nbformat.writes(nbformat.v4.new_notebook(metadata={"vtm_lesson": "mine"})).encode(),
+]
+
+
+@pytest.mark.parametrize("text", NO_NOTEBOOKS, ids=["text", "bytes", "list", "no cells", "other's", "other's record"])
+def test_a_notebook_that_the_builder_never_made_is_kept(lesson: Path, tmp_path: Path, monkeypatch, text: bytes):
     without_execution(monkeypatch)
-    for text in ("not a notebook", nbformat.writes(nbformat.v4.new_notebook())):
-        (tmp_path / "07_tiny.ipynb").write_text(text)
-        build_lessons.build(lesson, tmp_path)
-        assert (tmp_path / "07_tiny.ipynb").read_text() == text
+    path = tmp_path / "07_tiny.ipynb"
+    path.write_bytes(text)
+    build_lessons.build(lesson, tmp_path)
+    assert path.read_bytes() == text and len(build_lessons.check(lesson, tmp_path)) == 1
+    build_lessons.build(lesson, tmp_path, force=True)
+    assert path.with_suffix(".mine.ipynb").read_bytes() == text
+    assert build_lessons.check(lesson, tmp_path) == []
 
 
-def test_running_an_exercise_notebook_is_no_change(lesson: Path, tmp_path: Path, monkeypatch):
+@BOTH
+def test_a_notebook_without_the_digest_of_all_of_it_is_kept(lesson: Path, tmp_path: Path, monkeypatch, which: str):
     without_execution(monkeypatch)
     build_lessons.build(lesson, tmp_path)
-    path = tmp_path / "exercises" / "07_tiny.ipynb"
-    nb = build_lessons.load(path)
-    nb.cells[2].outputs = [nbformat.v4.new_output("stream", text="run\n")]
-    nb.metadata.language_info.version = "3.11.7"
-    nbformat.write(nb, path)
-    before = path.read_bytes()
-    build_lessons.build(lesson, tmp_path)
-    assert path.read_bytes() == before
+    earlier = change(tmp_path / which, lambda nb: nb.metadata[build_lessons.STAMP].pop("whole"))
+    assert build_lessons.check(lesson, tmp_path) == [], "it still belongs to its source"
     lesson.write_text(TINY.replace("Twice x", "Two times x"))
     build_lessons.build(lesson, tmp_path)
-    assert "Two times x" in path.read_text() and not path.with_suffix(".new.ipynb").exists()
+    assert (tmp_path / which).read_bytes() == earlier
+
+
+def save_in_jupyterlab(path: Path) -> None:
+    """Open and save with JupyterLab's own file manager; the kernel that is started at that says what it is."""
+    from jupyter_server.services.contents.filemanager import FileContentsManager
+
+    files = FileContentsManager(root_dir=str(path.parent))
+    model = files.get(path.name)
+    model["content"]["metadata"]["kernelspec"]["display_name"] = "Python 3"
+    model["content"]["metadata"]["language_info"] |= {"version": "3.11.7", "mimetype": "text/x-python"}
+    files.save({"type": "notebook", "format": "json", "content": model["content"]}, path.name)
+
+
+def with_other_line_ends(path: Path) -> None:
+    path.write_bytes(path.read_bytes().replace(b"\n", b"\r\n"))
+
+
+@BOTH
+@pytest.mark.parametrize("how", [save_in_jupyterlab, with_other_line_ends])
+def test_opening_a_notebook_or_cloning_it_is_no_change(lesson: Path, tmp_path: Path, monkeypatch, which: str, how):
+    without_execution(monkeypatch)
+    build_lessons.build(lesson, tmp_path)
+    path = tmp_path / which
+    built = path.read_bytes()
+    how(path)
+    opened = path.read_bytes()
+    assert opened != built
+    build_lessons.build(lesson, tmp_path)
+    assert path.read_bytes() == opened, "nothing newer to give"
+    lesson.write_text(TINY.replace("Twice x", "Two times x"))
+    build_lessons.build(lesson, tmp_path)
+    assert "Two times x" in path.read_text()
+    assert not list(tmp_path.rglob("*.new.ipynb")), "and not beside it"
+
+
+def test_beside_a_learners_work_lies_a_new_notebook_only_if_there_is_something_new(
+    lesson: Path, tmp_path: Path, monkeypatch
+):
+    names = without_execution(monkeypatch)
+    paths = build_lessons.build(lesson, tmp_path)
+    work = [change(path) for path in paths]
+    assert build_lessons.build(lesson, tmp_path) == paths and len(products(tmp_path)) == 2
+
+    lesson.write_text(TINY.replace("Twice x", "Two times x"))
+    beside = [path.with_suffix(".new.ipynb") for path in paths]
+    assert build_lessons.build(lesson, tmp_path) == beside and len(names) == 2
+    assert build_lessons.build(lesson, tmp_path) == beside and len(names) == 2, "executed once"
+    assert [path.read_bytes() for path in paths] == work and len(products(tmp_path)) == 4
+
+    for path in paths:
+        path.unlink()
+    assert build_lessons.build(lesson, tmp_path) == paths, "whoever takes the file away gets the new one in its place"
+
+
+@pytest.mark.parametrize("force", [False, True])
+@pytest.mark.parametrize("what", [None, note])
+def test_a_full_disk_leaves_every_notebook_whole(lesson: Path, tmp_path: Path, monkeypatch, force: bool, what):
+    without_execution(monkeypatch)
+    path, _ = build_lessons.build(lesson, tmp_path)
+    if what:
+        change(path, what)
+    lesson.write_text(TINY.replace("Twice x", "Two times x"))
+    before = {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()}
+
+    def full(number):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(BuildError, match=r"07_tiny(\.new)?\.ipynb could not be written, and is as it was.*No space"):
+        build_lessons.build(lesson, tmp_path, force)
+    assert {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()} == before
+
+
+def test_a_notebook_gets_its_name_only_when_it_is_whole(lesson: Path, tmp_path: Path, monkeypatch):
+    """What a killed builder would leave: looked at in the moment when all bytes are written, but not yet safe."""
+    without_execution(monkeypatch)
+    path, _ = build_lessons.build(lesson, tmp_path)
+    old, seen = change(path), []
+    safe = os.fsync
+    monkeypatch.setattr("os.fsync", lambda number: seen.append(path.read_bytes()) or safe(number))
+    build_lessons.build(lesson, tmp_path, force=True)
+    assert seen[:2] == [old, old] and path.read_bytes() != old, "once for the copy, once for the new notebook"
+
+
+def test_two_builders_at_once_lose_nothing(lesson: Path, tmp_path: Path):
+    nb = build_lessons.exercises(build_lessons.read_source(lesson), "07_tiny")
+    path = tmp_path / "07_tiny.ipynb"
+    for turn in range(8):
+        build_lessons.write(path, nb, force=True)
+        work = change(path, lambda nb, turn=turn: nb.metadata.update(turn=turn))
+        start = threading.Barrier(3)
+
+        def builder(start=start):
+            start.wait()
+            build_lessons.write(path, nb, force=True)
+
+        with ThreadPoolExecutor(3) as pool:
+            for done in [pool.submit(builder) for _ in range(3)]:
+                done.result()
+        assert work in [p.read_bytes() for p in tmp_path.glob("07_tiny.mine*.ipynb")]
+        assert build_lessons.is_ours(path)
+    assert not list(tmp_path.glob("*.part"))
 
 
 def test_check_says_what_is_wrong(lesson: Path, tmp_path: Path, monkeypatch):
@@ -446,9 +616,6 @@ def executed_notebook(*outputs, tags=()):
 
 def stream(text: str, name: str = "stdout"):
     return nbformat.v4.new_output("stream", name=name, text=text)
-
-
-PNG = "iVBORw0KGgo="
 
 
 @pytest.mark.parametrize(

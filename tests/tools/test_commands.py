@@ -4,9 +4,11 @@ import ast
 import contextlib
 import importlib.metadata
 import importlib.util
+import json
 import os
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -14,6 +16,7 @@ import time
 import tomllib
 import urllib.error
 import urllib.request
+import venv
 from pathlib import Path
 
 import pytest
@@ -150,28 +153,30 @@ def test_the_lowest_python_is_the_same_everywhere():
 @pytest.fixture
 def setup(tmp_path: Path, monkeypatch):
     """setup_env in an empty project, its commands recorded instead of run."""
-    venv = tmp_path / ".venv"
+    made = tmp_path / ".venv"
     for name, path in {
         "ROOT": tmp_path,
-        "VENV": venv,
-        "PYTHON": venv / "bin/python",
-        "DONE": venv / "installed.json",
-        "DONE_ALL": venv / "installed-all.json",
-        "BUSY": venv / "installing",
+        "VENV": made,
+        "PYTHON": made / "bin/python",
+        "DONE": made / "installed.json",
+        "DONE_ALL": made / "installed-all.json",
+        "BUSY": made / "installing",
+        "MADE": made / "made-by-set-up",
+        "HAND": made / "made-by-hand",
+        "LOCK": tmp_path / ".venv.lock",
     }.items():
         monkeypatch.setattr(setup_env, name, path)
     (tmp_path / "requirements.txt").write_text("a==1\n")
     (tmp_path / "pyproject.toml").write_text("")
     calls: list[str] = []
 
-    def run(*command):
-        calls.append(" ".join(map(str, command)))
-        if "venv" in command:
-            shutil.rmtree(venv, ignore_errors=True)
-            setup_env.PYTHON.parent.mkdir(parents=True)
-            setup_env.PYTHON.touch()
+    def create(folder, **how):
+        calls.append(f"make {folder}")
+        setup_env.PYTHON.parent.mkdir()
+        setup_env.PYTHON.touch()
 
-    monkeypatch.setattr(setup_env, "run", run)
+    monkeypatch.setattr(venv, "create", create)
+    monkeypatch.setattr(setup_env, "run", lambda *command, **how: calls.append(" ".join(map(str, command))))
 
     def again() -> list[str]:
         calls.clear()
@@ -184,16 +189,25 @@ def setup(tmp_path: Path, monkeypatch):
 
 def test_the_second_set_up_does_nothing(setup):
     first = setup()
-    assert len(first) == 3 and "-m venv --clear" in first[0] and "-r " in first[1] and "--editable" in first[2]
-    assert "--no-build-isolation" in first[2] and "--no-deps" in first[2], "nothing beyond the pins is fetched"
+    assert len(first) == 4 and first[0].startswith("make ") and "-Im ensurepip" in first[1]
+    assert "-r " in first[2] and "--editable" in first[3]
+    assert "--no-build-isolation" in first[3] and "--no-deps" in first[3], "nothing beyond the pins is fetched"
     assert setup() == []
 
 
 def test_new_pins_are_installed_into_the_old_environment(setup, tmp_path):
     setup()
     (tmp_path / "requirements.txt").write_text("a==2\n")
-    assert [("venv" in call.split()) for call in setup()] == [False, False], "only pip, twice"
+    assert [" pip install " in call for call in setup()] == [True, True], "only pip, twice"
     assert setup() == []
+
+
+def test_a_list_of_what_was_installed_that_cannot_be_read_is_made_anew(setup):
+    setup()
+    for damaged in ("", "[]", "{"):
+        setup_env.DONE.write_text(damaged)
+        assert [" pip install " in call for call in setup()] == [True, True]
+        assert setup() == []
 
 
 def test_the_tools_of_test_all_are_added_once(setup, tmp_path):
@@ -213,15 +227,17 @@ def test_the_tools_of_test_all_are_added_once(setup, tmp_path):
 
 def test_a_moved_folder_gets_a_new_environment(setup, tmp_path):
     setup()
+    (setup_env.VENV / "bin" / "jupyter").write_text("#!/somewhere/else/.venv/bin/python")
     setup_env.DONE.write_text(setup_env.DONE.read_text().replace(str(tmp_path), "/somewhere/else"))
-    assert "--clear" in setup()[0]
+    assert setup()[0].startswith("make ")
+    assert not (setup_env.VENV / "bin" / "jupyter").exists()
     assert setup() == []
 
 
 def test_an_interrupted_installation_is_started_over(setup, monkeypatch):
     run = setup_env.run
 
-    def interrupted(*command):
+    def interrupted(*command, **how):
         run(*command)
         if "-r" in command:
             raise KeyboardInterrupt
@@ -230,24 +246,235 @@ def test_an_interrupted_installation_is_started_over(setup, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         setup()
     monkeypatch.setattr(setup_env, "run", run)
-    setup_env.BUSY.write_text("0")  # not the number of a living process
-    assert "--clear" in setup()[0]
+    assert setup()[0].startswith("make ")
     assert setup() == []
 
 
-def test_an_environment_made_by_hand_is_completed_not_cleared(setup):
+@pytest.mark.parametrize("left", ["its own number", "1", "", "no number"])
+def test_what_an_interrupted_set_up_left_blocks_no_other(setup, left):
+    setup()
+    # In a container, numbers of processes come again.
+    setup_env.BUSY.write_text(str(os.getpid()) if left == "its own number" else left)
+    assert setup()[0].startswith("make ")
+    assert setup() == []
+
+
+def own_venv() -> Path:
+    """A .venv of somebody's own, with a file in it that is nobody else's."""
     setup_env.PYTHON.parent.mkdir(parents=True)
     setup_env.PYTHON.touch()
-    assert not any("--clear" in call for call in setup())
+    (setup_env.VENV / "pyvenv.cfg").write_text(f"command = python -m venv --clear {setup_env.VENV}\n")
+    mine = setup_env.VENV / "mine.txt"
+    mine.write_text("mine")
+    return mine
 
 
-@pytest.mark.skipif(os.name == "nt", reason="Windows cannot be asked whether a process lives")
-def test_two_set_ups_at_once_do_not_meet(setup):
-    setup_env.PYTHON.parent.mkdir(parents=True)
-    setup_env.BUSY.write_text(str(os.getpid()))
-    with pytest.raises(SystemExit, match=r"is setting up \.venv right now"):
+def test_an_environment_made_by_hand_is_completed_not_emptied(setup, tmp_path, monkeypatch):
+    mine, run = own_venv(), setup_env.run
+    settings = setup_env.VENV / "share/jupyter/lab/settings/overrides.json"
+    settings.parent.mkdir(parents=True)
+    settings.write_text("{}")
+
+    def without_pip(*command, **how):
+        setup_env.stopped()
+
+    monkeypatch.setattr(setup_env, "run", without_pip)
+    for _ in range(2):
+        with pytest.raises(SystemExit, match=r"set-up did not make this \.venv and never empties it"):
+            setup()
+    monkeypatch.setattr(setup_env, "run", run)
+    assert [" pip install " in call for call in setup()] == [True, True]
+    assert setup() == []
+
+    setup_env.DONE.write_text(setup_env.DONE.read_text().replace(str(tmp_path), "/somewhere/else"))
+    assert [" pip install " in call for call in setup()] == [True, True], "a moved one is not emptied either"
+    setup_env.PYTHON.unlink()
+    with pytest.raises(SystemExit, match="was not made by set-up, so it is not emptied, and holds no Python"):
         setup()
+    assert mine.read_text() == "mine" and settings.read_text() == "{}" and setup.calls == []
+
+
+@pytest.mark.skipif(os.name == "nt", reason="not everybody may make a link on Windows")
+def test_a_link_is_not_followed_to_empty_what_lies_behind(setup, tmp_path, monkeypatch):
+    behind = tmp_path / "behind"
+    behind.mkdir()
+    (behind / "keep.txt").write_text("kept")
+    setup_env.VENV.symlink_to(behind, target_is_directory=True)
+    with pytest.raises(SystemExit, match="is a link, so it is not emptied, and holds no Python; move it away"):
+        setup()
+    assert setup.calls == [] and [path.name for path in behind.iterdir()] == ["keep.txt"]
+
+    (behind / "made-by-set-up").touch()  # by that of another checkout
+    (behind / "bin").mkdir()
+    setup_env.PYTHON.touch()
+    setup_env.BUSY.touch()
+    assert [" pip install " in call for call in setup()] == [True, True]
+    assert (behind / "keep.txt").read_text() == "kept"
+
+
+def test_a_file_named_venv_gets_a_sentence_and_an_empty_folder_an_environment(setup):
+    setup_env.VENV.write_text("mine")
+    with pytest.raises(SystemExit, match="was not made by set-up"):
+        setup()
+    assert setup_env.VENV.read_text() == "mine"
+    setup_env.VENV.unlink()
+    setup_env.VENV.mkdir()
+    assert setup()[0].startswith("make ")
+
+
+def test_what_earlier_set_ups_made_goes_on_working(setup, tmp_path):
+    setup()
+    setup_env.MADE.unlink()
+    cfg = setup_env.VENV / "pyvenv.cfg"
+    cfg.write_text(f"version = 3.11.7\ncommand = /usr/bin/python3.11 -m venv --clear {setup_env.VENV}\n")
+    assert setup() == [], "without a mark, and without a rebuild"
+    setup_env.BUSY.write_text("123")
+    before = cfg.read_text()
+    assert setup()[0].startswith("make "), "known by how it was made, so it may be emptied"
+    assert not cfg.exists()
+
+    setup_env.MADE.unlink()
+    cfg.write_text(before)
+    (tmp_path / "requirements.txt").write_text("a==2\n")
+    assert [" pip install " in call for call in setup()] == [True, True] and setup_env.MADE.exists()
+
+    setup_env.MADE.unlink()
+    cfg.write_text(before.replace("--clear ", ""))
+    setup_env.BUSY.touch()
+    assert [" pip install " in call for call in setup()] == [True, True], "made by hand, then completed"
+    assert cfg.exists()
+
+
+# A set-up of its own process, which stops in the middle of its work until the file "go" is there.
+SLOW = """
+import pathlib, sys, time, venv
+
+sys.path.insert(0, "tools")
+import setup_env
+
+
+def create(folder, **how):
+    setup_env.PYTHON.parent.mkdir()
+    setup_env.PYTHON.touch()
+    print("at work", flush=True)
+    while not pathlib.Path("go").exists():
+        time.sleep(0.02)
+
+
+venv.create = create
+if "pip" not in sys.argv:
+    setup_env.run = lambda *command, **how: None
+    setup_env.main()
+else:
+    code = "import os, time; print('pip is at work', flush=True)\\nwhile not os.path.exists('go'): time.sleep(0.02)"
+    with setup_env.alone():
+        setup_env.run(sys.executable, "-c", code)
+"""
+
+
+@pytest.fixture
+def start(setup, tmp_path: Path):
+    """Start set-ups in processes of their own, in the same empty project."""
+    (tmp_path / "tools").mkdir()
+    shutil.copy(setup_env.__file__, tmp_path / "tools")
+    (tmp_path / "slow.py").write_text(SLOW)
+    started = []
+
+    def start(*command: str) -> subprocess.Popen:
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+        started.append(subprocess.Popen([sys.executable, *command], cwd=tmp_path, **pipes))
+        return started[-1]
+
+    yield start
+    (tmp_path / "go").touch()
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+def test_of_two_set_ups_at_once_the_second_waits(start, tmp_path: Path):
+    first = start("slow.py")
+    assert first.stdout.readline().startswith("Making .venv") and first.stdout.readline() == "at work\n"
+    second = start("slow.py")
+    assert second.stdout.readline().startswith("Another set-up is at work on .venv: waiting for it.")
+    (tmp_path / "go").touch()
+    assert first.communicate()[0].startswith("Set up in") and first.returncode == 0
+    assert second.communicate() == ("", "") and second.returncode == 0, "nothing is left for it to do"
+
+
+def test_a_set_up_killed_at_work_is_taken_up_at_once(setup, start):
+    killed = start("slow.py")
+    assert killed.stdout.readline() and killed.stdout.readline() == "at work\n"
+    killed.kill()
+    killed.wait()
+    (setup_env.VENV / "half").touch()
+    assert setup()[0].startswith("make ") and not (setup_env.VENV / "half").exists()
+    assert setup() == []
+
+
+@pytest.mark.skipif(os.name == "nt", reason="on Windows a lock is not handed on to other processes")
+def test_the_lock_lasts_as_long_as_pip_does(start, tmp_path: Path):
+    killed = start("slow.py", "pip")
+    assert killed.stdout.readline() == "pip is at work\n"
+    killed.kill()
+    killed.wait()
+    with setup_env.LOCK.open("a") as file:
+        assert not setup_env.taken(file)
+        (tmp_path / "go").touch()
+        for _ in range(600):
+            if setup_env.taken(file):
+                break
+            time.sleep(0.1)
+        else:
+            pytest.fail("the lock outlives pip")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no signal that stands for Ctrl-C to one process")
+def test_ctrl_c_gets_a_sentence(setup, start):
+    with setup_env.alone():
+        waiting = start("tools/setup_env.py")
+        assert waiting.stdout.readline().startswith("Another set-up")
+        waiting.send_signal(signal.SIGINT)
+        said = waiting.communicate()
+    assert said == ("", "setup: interrupted; the same command starts it again.\n") and waiting.returncode == 1
+
+
+def test_a_file_that_cannot_be_written_gets_a_sentence(start, tmp_path: Path):
+    (tmp_path / ".venv.lock").mkdir()
+    said = start("tools/setup_env.py").communicate()
+    assert said[0] == "" and re.fullmatch(r"setup: .*\.venv\.lock.*; when that is mended, the same .*\n", said[1])
+
+
+def test_whoever_waited_looks_again(setup, tmp_path, monkeypatch):
+    (tmp_path / "requirements-all.txt").write_text("b==1\n")
+    done = {
+        name: json.dumps(setup_env.wanted("requirements.txt", name))
+        for name in ("pyproject.toml", "requirements-all.txt")
+    }
+
+    @contextlib.contextmanager
+    def after_another_set_up():
+        setup_env.PYTHON.parent.mkdir(parents=True, exist_ok=True)
+        setup_env.PYTHON.touch()
+        setup_env.DONE.write_text(done["pyproject.toml"])
+        setup_env.DONE_ALL.write_text(done["requirements-all.txt"])
+        yield
+
+    monkeypatch.setattr(setup_env, "alone", after_another_set_up)
+    assert setup() == []
+    setup_env.DONE_ALL.unlink()
+    setup_env.add_all()
     assert setup.calls == []
+
+
+def test_what_set_up_makes_has_pip(tmp_path, monkeypatch):
+    """The real thing, but for what pip would fetch."""
+    for name in ("VENV", "PYTHON", "BUSY", "MADE"):
+        path = getattr(setup_env, name)
+        monkeypatch.setattr(setup_env, name, tmp_path / path.relative_to(setup_env.ROOT))
+    setup_env.make_venv()
+    said = subprocess.run([setup_env.PYTHON, "-m", "pip", "--version"], capture_output=True, text=True)
+    assert said.returncode == 0 and str(tmp_path) in said.stdout, said.stderr
 
 
 def test_an_old_python_gets_a_sentence(setup, monkeypatch):
@@ -282,7 +509,7 @@ def test_lab_options():
 def test_lab_opens_lesson_00(tmp_path: Path):
     (tmp_path / "notebooks").mkdir()
     assert lab.first_lesson(tmp_path) == "/lab/tree/notebooks"
-    for name in ("00_start.new.ipynb", "00_start.ipynb", "01_next.ipynb"):
+    for name in ("00_start.new.ipynb", "00_start.mine.ipynb", "00_start.ipynb", "00_begin.mine.ipynb", "01_next.ipynb"):
         (tmp_path / "notebooks" / name).touch()
     assert lab.first_lesson(tmp_path) == "/lab/tree/notebooks/00_start.ipynb"
 
