@@ -3,6 +3,8 @@
 import copy
 import io
 import math
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -450,8 +452,8 @@ def test_wrong_amounts(model, r, message):
 
 
 def test_wrong_frames(model, images):
-    for frames in (0, 1.5, True):
-        with pytest.raises(ValueError, match="frames"):
+    for frames in (0, 1.5, True, "a", None, math.inf, math.nan):
+        with pytest.raises(ValueError, match="give the number of frames of a film"):
             tome.apply(model, 1, frames=frames)
     tome.apply(model, 1, frames=3)
     with pytest.raises(ValueError, match="no whole number of films of 3 frames"):
@@ -625,3 +627,145 @@ def test_export(model, images):
     with torch.no_grad():
         exported = torch.export.export(model, (images,)).module()
         torch.testing.assert_close(exported(images.flip(0)), model(images.flip(0)))
+
+
+# ------------------------------------------------------------------------------------------------ several threads
+
+
+def seen_of(model, images):
+    """The output of a pass, and all that the model then says of it."""
+    with torch.inference_mode():
+        output = model(images)
+    merges = [model.merges, *model.layer_merges, tome.patch_merge(model)]
+    return [output, *(tensor for merge in merges for tensor in (merge.group, merge.keep))]
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"r": 3},
+        {"r": 2, "frames": 2},
+        {"r": 3, "reducer": "uniform", "proportional": False},
+        {"reducer": reducer("threshold", above=0.3)},
+        {"r": lambda index, similarity: int((similarity > 0.5).sum(1).min())},
+    ],
+    ids=["tome", "films", "uniform", "threshold", "function"],
+)
+def test_threads_share_a_model(settings):
+    """4 threads with batches of different sizes: bit for bit what one thread gets, outputs and merges."""
+    model = tome.apply(perturbed(VisionTransformer(**PLAIN, global_pool="avg")), **settings)
+    batches = [torch.randn(2 + 2 * (i % 3), 3, 32, 32, generator=torch.Generator().manual_seed(i)) for i in range(6)]
+    expected = [seen_of(model, images) for images in batches]
+    start = threading.Barrier(4)
+
+    def run(number):
+        start.wait()
+        for i in range(3 * len(batches)):
+            which = (number + i) % len(batches)
+            torch.testing.assert_close(seen_of(model, batches[which]), expected[which], rtol=0, atol=0)
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(run, range(4)))
+
+
+def test_every_thread_reads_its_own_last_pass(model, images):
+    tome.apply(model, 4)
+    assert model.merges is None and model.layer_merges == []
+    model(images)
+    own = model.merges
+
+    def other():
+        before = model.merges, model.layer_merges
+        with pytest.raises(ValueError, match="merged nothing yet"):
+            tome.patch_merge(model)
+        with pytest.raises(ValueError, match="run the first block before"):
+            model.blocks[1](torch.zeros(1, 17, 32))
+        model(images[:1])
+        return before, model.merges
+
+    with ThreadPoolExecutor(1) as pool:
+        before, theirs = pool.submit(other).result()
+    assert before == (None, []) and len(theirs.group) == 1
+    assert model.merges is own and len(own.group) == 4
+    # What belongs to models that merge is seen on no other.
+    assert not hasattr(tome.remove(model), "merges") and not hasattr(VisionTransformer(**PLAIN), "layer_merges")
+
+
+def test_training_in_threads_gives_the_gradients_of_one(images):
+    model = tome.apply(perturbed(VisionTransformer(**PLAIN)).double(), 3)
+
+    def gradient(number):
+        x = images[: 1 + number % 3].double().requires_grad_()
+        return torch.autograd.grad(model(x).square().sum(), x)[0]
+
+    expected = [gradient(number) for number in range(3)]
+    with ThreadPoolExecutor(4) as pool:
+        assert all(torch.equal(got, expected[i % 3]) for i, got in enumerate(pool.map(gradient, range(24))))
+
+
+@pytest.mark.parametrize("kind", ["r", "r and reducer", "partition", "reducer"])
+def test_a_function_that_decides_may_run_the_same_model(model, images, kind):
+    """The pass within the pass has another size, and leaves no trace in the outer one."""
+    inside = []
+
+    def peek(value):
+        if not inside:
+            inside.append(None)
+            inside[0] = model(images[:1])
+        return value
+
+    settings = {
+        "r": {"r": lambda index, similarity: peek(3)},
+        "r and reducer": {"r": lambda index, similarity: peek(3), "reducer": "centre"},
+        "partition": {"r": 3, "partition": lambda context: peek(torch.arange(context.n // 2))},
+        "reducer": {"r": 3, "reducer": lambda context: peek(reducer("uniform")(context))},
+    }[kind]
+    with torch.no_grad():
+        tome.apply(model, **settings)
+        inside.append("not now")
+        expected, alone = seen_of(model, images), model(images[:1])
+        inside.clear()
+        got = seen_of(model, images)
+    assert all(map(torch.equal, got, expected)) and torch.equal(inside[0], alone)
+
+
+def test_a_pass_that_failed_midway_leaves_nothing_for_the_next(model, images):
+    """Neither for the next pass nor for copies: tensors with a history cannot be copied."""
+    tome.apply(model, 3)
+    expected = seen_of(model, images)
+
+    def fail(*_):
+        raise RuntimeError("midway")
+
+    for place in (model.blocks[0].mlp, model.blocks[1].attn, model.blocks[2].drop_path2, model.blocks[2].norm2):
+        handle = place.register_forward_hook(fail)
+        with pytest.raises(RuntimeError, match="midway"):
+            model(images[:2])
+        handle.remove()
+        twin = copy.deepcopy(model)
+        assert all(map(torch.equal, seen_of(twin, images), expected))
+        assert all(map(torch.equal, seen_of(model, images), expected))
+
+
+def test_a_copy_knows_what_its_original_did_last(model, images):
+    tome.apply(model, 3)
+    model(images)
+    buffer = io.BytesIO()
+    torch.save(model, buffer)
+    buffer.seek(0)
+    for other in (copy.deepcopy(model), torch.load(buffer, weights_only=False)):
+        assert torch.equal(other.merges.group, model.merges.group) and len(other.layer_merges) == 3
+        other(images[:1])
+        assert len(other.merges.group) == 1 and len(model.merges.group) == 4
+
+
+def test_compiled_it_keeps_a_record_of_each_thread(model, images):
+    """One graph without a break; eager as backend, as only what Python does is asked here."""
+    tome.apply(model, 3)
+    expected = [seen_of(model, images), seen_of(model, images[:1])]
+    compiled = torch.compile(model, backend="eager", fullgraph=True)
+    got = seen_of(compiled, images)
+    with ThreadPoolExecutor(1) as pool:
+        theirs = pool.submit(seen_of, compiled, images[:1]).result()
+    assert all(map(torch.equal, got, expected[0])) and all(map(torch.equal, theirs, expected[1]))
+    assert len(compiled.merges.group) == 4

@@ -162,7 +162,7 @@ def test_the_vit_is_beside_a_sequence_cut_to_the_same_lengths():
     from vtm_lesson.measuring import bench_vit
 
     runs, left = bench_vit.vit_runs("vit_tiny_patch16_224", 1, 16)
-    assert left == [197 - 16 * k for k in range(1, 12)] + [13]  # the last block has fewer than 2 r, and merges half
+    assert left == [197 - 16 * k for k in range(1, 12)] + [11]  # of its 20 patches the last block merges half
     logits = {name: run() for name, run in runs.items()}
     torch.testing.assert_close(logits[bench_vit.STORED], logits[bench_vit.FUSED], atol=1e-4, rtol=1e-4)
     assert all(x.shape == (1, 1000) for x in logits.values())

@@ -2,6 +2,7 @@
 
 import functools
 import math
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -11,6 +12,7 @@ from vtm_lesson import partition as P
 from vtm_lesson.merging import Merge, match
 from vtm_lesson.merging.strategies import STRATEGIES, Context, pick, resolve
 from vtm_lesson.network import model as M
+from vtm_lesson.network.ledger import plan
 from vtm_lesson.network.tokens import Chunks, Tokens
 
 GRID = (7, 4, 6)  # 7 frames: chunks of 2 and 4 leave a shorter last one
@@ -92,7 +94,12 @@ def attend_by_hand(block, z, residual):
 
 
 def merge_by_hand(rows, keys, gamma, r):
-    n = len(rows)
+    return [sum(rows[i] for i in group) / len(group) for group in groups_by_hand(keys, gamma, r)]
+
+
+def groups_by_hand(keys, gamma, r):
+    """Who becomes one token, uniform targets: lists of positions, the survivor first, survivors ascending."""
+    n = len(keys)
     count = math.ceil(n / gamma)
     targets = [math.floor(i * gamma) for i in range(count)]
     sources = [i for i in range(n) if i not in targets]
@@ -100,14 +107,7 @@ def merge_by_hand(rows, keys, gamma, r):
     best = {j: max(targets, key=lambda i: cosine(keys[i], keys[j])) for j in sources}
     ranked = sorted(sources, key=lambda j: -cosine(keys[best[j]], keys[j]))
     merged = set(ranked[: math.floor(r * len(sources) + 1e-9)])
-    out = []
-    for i in range(n):
-        if i in targets:
-            group = [rows[i]] + [rows[j] for j in sources if j in merged and best[j] == i]
-            out.append(sum(group) / len(group))
-        elif i not in merged:
-            out.append(rows[i])
-    return out
+    return [[i] + [j for j in sources if j in merged and best[j] == i] for i in range(n) if i not in merged]
 
 
 @pytest.mark.parametrize("attention", ["fused", "stored", "merged"])
@@ -213,6 +213,61 @@ def test_matching_over_the_video_attends_within_frames_of_the_survivors():
                 want = torch.nn.functional.gelu(block.linear(torch.stack(rows)))
                 block.float()
                 torch.testing.assert_close(got.x[item][here], want.float(), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("chunks", [(2, 4, 7), (7, 7, 7), (2, 3, 60)])
+@pytest.mark.parametrize("merge_at", ["before_attention", "after_attention"])
+@torch.no_grad()
+def test_matching_over_the_video_where_one_chunk_of_attention_covers_it(merge_at, chunks):
+    """Against loops in float64: groups over all tokens, attention among the tokens of each chunk's frames."""
+    x, _, _ = tokens(batch=1)
+    net = network(merge_at=merge_at, match_within="video", chunks=chunks, r=0.8)
+    got, trace = net(x, trace=True)
+    z, frame = list(x[0].flatten(0, 2).double()), [i // 24 for i in range(168)]
+    for block, note in zip(net.blocks, trace.blocks, strict=True):
+        if merge_at == "before_attention":
+            groups = groups_by_hand(z, 3, 0.8)
+            z, frame = [sum(z[i] for i in group) / len(group) for group in groups], [frame[g[0]] for g in groups]
+        y, keys = [None] * len(z), [None] * len(z)
+        for chunk in {f // block.config.chunk for f in frame}:
+            here = [i for i, f in enumerate(frame) if f // block.config.chunk == chunk]
+            outputs = zip(here, *attend_by_hand(block, [z[i] for i in here], False), strict=True)
+            for i, y[i], keys[i] in outputs:  # noqa: B007
+                pass
+        if merge_at == "after_attention":
+            groups = groups_by_hand(keys, 3, 0.8)
+            y, frame = [sum(y[i] for i in group) / len(group) for group in groups], [frame[g[0]] for g in groups]
+        weight, bias = block.linear.weight.double(), block.linear.bias.double()
+        z = [torch.nn.functional.gelu(weight @ row + bias) for row in y]
+        assert note.tokens_out == len(z)
+    want = net.head.weight.double() @ (sum(z) / len(z)) + net.head.bias.double()
+    torch.testing.assert_close(got[0], want.float(), rtol=1e-4, atol=1e-5)
+    assert M.count(net, *GRID).tokens == (168, *(note.tokens_out for note in trace.blocks))
+
+
+def test_merging_first_over_a_whole_video_at_the_papers_frames():
+    """Two networks with one chunk are one network; the default of three has one chunk in its last block."""
+    x, _, _ = tokens(grid=(60, 2, 2))
+    kinds = {"merge_at": "before_attention", "r": 0.8, "chunks": (60, 60, 60)}
+    torch.testing.assert_close(network(match_within="video", **kinds)(x), network(match_within="chunk", **kinds)(x))
+    net = network(match_within="video", merge_at="before_attention", chunks=(6, 30, 60))
+    logits, trace = net(x, trace=True)
+    assert logits.isfinite().all()
+    assert M.count(net, 60, 2, 2).tokens == (240, *(note.tokens_out for note in trace.blocks))
+
+
+@pytest.mark.parametrize("merge_at", ["before_attention", "after_attention"])
+def test_matching_over_the_video_down_to_fewer_tokens_than_chunks(merge_at):
+    """11 frames leave 1 token after block 1, and block 2 still has chunks of 4 frames: two of three are empty."""
+    x, _, _ = tokens(grid=(11, 2, 1))
+    options = {"gamma": [100, 2, 2], "widths": (8, 8, 8), "match_within": "video", "merge_at": merge_at}
+    net = network(chunks=(2, 4, 12), **options)
+    logits, trace = net(x, trace=True)
+    assert M.count(net, 11, 2, 1).tokens == (22, 1, 1, 1) == (22, *(note.tokens_out for note in trace.blocks))
+    # One token attends to itself alone, in a chunk of any length.
+    torch.testing.assert_close(network(chunks=(2, 12, 12), **options)(x), logits)
+    net.train()(x).sum().backward()
+    assert all(p.grad.isfinite().all() for p in net.parameters())
 
 
 def test_an_empty_chunk_is_no_nan():
@@ -528,6 +583,13 @@ def test_token_counts_at_the_papers_size(gamma, r):
     assert [b.merged for b in ledger.blocks] == [15360 - first, first - second, second - left(second)]
 
 
+@pytest.mark.parametrize("left", [1, 40, 41, 719])
+def test_a_plan_that_is_told_how_many_were_left_keeps_as_many(left):
+    """30 chunks of 24 tokens leave 40: that is one and a third each."""
+    todo = plan(((1, 24),) * 30, chunk=1, gamma=6, r=1, left=left)
+    assert todo.tokens_out == left and sum(tokens for _, tokens in todo.after) == left
+
+
 def test_flops_by_hand_at_the_papers_size():
     ledger = M.count({"dim": 1024, "gamma": 4, "classes": 9}, 60, 16, 16)
     block = ledger.blocks[0].flops
@@ -568,6 +630,28 @@ def test_flops_are_those_torch_counts(name, options, training):
         with FlopCounterMode(display=False) as counter, torch.set_grad_enabled(training):
             net(torch.empty(1, *GRID, 24))
     assert counter.get_total_flops() == M.count(net, *GRID, training=training).flops
+
+
+# ---- threads ----
+
+
+@pytest.mark.parametrize(
+    "options", [{"partition": "learnable", "test_targets": "top"}, {"partition": None, "reducer": "threshold"}]
+)
+def test_threads_share_a_network(options):
+    """Nothing of a pass is kept in the network: batches of several sizes at once give what they give one by one."""
+    net = network(**options)
+    batches = [tokens(batch=1 + i % 3, seed=i)[0] for i in range(6)]
+    with torch.inference_mode():
+        want = [net(x) for x in batches]
+
+    def run(number):
+        order = [(number + i) % len(batches) for i in range(2 * len(batches))]
+        with torch.inference_mode():
+            return all(torch.equal(net(batches[i]), want[i]) for i in order)
+
+    with ThreadPoolExecutor(4) as pool:
+        assert all(pool.map(run, range(4)))
 
 
 # ---- settings and errors ----

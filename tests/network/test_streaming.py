@@ -65,3 +65,57 @@ def test_chunk_by_chunk_says_what_shapes_it_takes():
         by_chunks(model, torch.randn(1, 32, 16))
     with pytest.raises(ValueError, match="frames is missing"):
         by_chunks(model, lambda first, last: torch.randn(1, last - first, 2, 2, 16))
+    with pytest.raises(ValueError, match="none 0"):
+        by_chunks(model, torch.randn(1, 0, 2, 2, 16))
+    for frames in (0, -1, 2.5, "8"):
+        with pytest.raises(ValueError, match=f"frames is {frames!r}; give the number"):
+            by_chunks(model, lambda first, last: torch.randn(1, last - first, 2, 2, 16), frames=frames)
+
+
+@pytest.mark.parametrize(("chunks", "frames"), [((2, 3), 8), ((2, 3), 3), ((2, 3), 2), ((4, 6, 6), 7), ((4, 6), 5)])
+def test_chunk_by_chunk_refuses_chunks_that_cut_others_as_the_network_does(chunks, frames):
+    model = VideoClassifier(16, len(chunks), chunks).eval()
+    tokens, said = torch.randn(1, frames, 2, 2, 16), []
+    read = []
+    for run in (
+        lambda: model(tokens),
+        lambda: by_chunks(model, tokens),
+        lambda: by_chunks(model, lambda first, last: read.append(first) or tokens[:, first:last], frames=frames),
+    ):
+        try:
+            with torch.no_grad():
+                said.append(run())
+        except ValueError as error:
+            said.append(str(error))
+    if frames <= chunks[1] and frames != 7:  # one chunk cuts nothing
+        torch.testing.assert_close(said[1:], [said[0]] * 2)
+    else:
+        assert said == [said[0]] * 3 and "would cut through the chunks of the block before" in said[0]
+        assert not read, "nothing was read before that was known"
+
+
+@pytest.mark.parametrize(
+    ("second", "words"),
+    [
+        (lambda piece: piece[:, :1], "frames 2 to 3 and gave (1, 1, 2, 2, 16); it has to give (1, 2, 2, 2, 16)"),
+        (lambda piece: piece[:, :, :1], "gave (1, 2, 1, 2, 16); it has to give (1, 2, 2, 2, 16)"),
+        (lambda piece: piece[..., :8], "gave (1, 2, 2, 2, 8)"),
+        (lambda piece: piece.expand(3, -1, -1, -1, -1), "gave (3, 2, 2, 2, 16)"),
+        (lambda piece: piece[0], "gave (2, 2, 2, 16)"),
+        (lambda piece: piece.numpy(), "gave ndarray"),
+        (lambda piece: None, "gave NoneType"),
+    ],
+)
+def test_chunk_by_chunk_says_what_a_reader_gave_and_what_was_asked(second, words):
+    model = VideoClassifier(16, chunks=(2, 4, 8)).eval()
+
+    def read(first, last):
+        piece = torch.randn(1, last - first, 2, 2, 16)
+        return second(piece) if first == 2 else piece
+
+    with pytest.raises(ValueError) as error:
+        by_chunks(model, read, frames=8)
+    assert words in str(error.value) and "\n" not in str(error.value)
+    for wrong in (lambda first, last: torch.randn(1, 7, 2, 2, 16), lambda first, last: torch.randn(1, 2, 16)):
+        with pytest.raises(ValueError, match=r"frames 0 to 1 and gave .* \(B, 2, H, W, C\)"):
+            by_chunks(model, wrong, frames=8)

@@ -11,11 +11,15 @@ stands for s tokens is attended to like s tokens. Class, distillation and regist
 
 Nothing of timm's forward is restated: hooks on five places of a block do it all, and timm's fused attention stays in
 use. Parameters and state_dict keys are untouched. See `_Block` for the hooks, in the order in which they are called.
+
+Every thread has its own record of the forward pass that it is in (`_Pass`), so that threads can share one model.
 """
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from inspect import signature
 from typing import Any, cast
 
@@ -92,7 +96,8 @@ def apply(
     nn.Module
         The same model. After a forward pass it has, over all tokens of a sequence with the protected ones first,
         `merges`, the Merge from the original to the final tokens (its `size()` is the token size), and
-        `layer_merges`, a list of Merge, one a block.
+        `layer_merges`, a list of Merge, one a block. Threads may share the model: each reads there what its own last
+        pass did; before one, None and an empty list.
 
     Raises
     ------
@@ -136,8 +141,8 @@ def apply(
     _refuse_unsupported(model, proportional or is_ragged(chosen))
     host: Any = model  # a module's parts have no types
     amounts: list[int | Amount | None] = [None] * len(host.blocks) if r is None else [*schedule(r, len(host.blocks))]
-    if isinstance(frames, bool) or int(frames) != frames or frames < 1:
-        raise ValueError(f"frames is {frames}; give the number of frames of a film, 1 or more.")
+    if not _is_count(frames) or frames < 1:
+        raise ValueError(f"frames is {frames!r}; give the number of frames of a film, 1 or more.")
     remove(model)
     run = _Shared(model, proportional, int(frames), resolve(partition), chosen, order)
     run.handles = [host.blocks[0].register_forward_pre_hook(run.begin)]
@@ -145,7 +150,7 @@ def apply(
         run.handles += _Block(run, index, amount).attach(block)
     if getattr(host, "global_pool", "token") not in ("token", ""):
         run.handles.append(host.blocks[-1].register_forward_hook(run.spread_out))
-    host.tome, host.merges, host.layer_merges = run, None, []
+    host.tome = run
     return model
 
 
@@ -175,8 +180,7 @@ def remove(model: nn.Module) -> nn.Module:
     if run is not None:
         for handle in run.handles:
             handle.remove()
-        for name in ("tome", "merges", "layer_merges"):
-            model.__dict__.pop(name, None)
+        del model.__dict__["tome"]
     return model
 
 
@@ -265,13 +269,52 @@ def schedule(r: int | Sequence[int] | tuple[int, float] | Amount, depth: int) ->
     return [a if callable(a) else int(a) for a in amounts]
 
 
-def alternate(n: int, prefix: int = 0) -> Tensor:
-    """ToMe's partition of n tokens that follow `prefix` protected ones: odd places in the sequence are targets."""
-    return torch.arange(1 - prefix % 2, n, 2)
+def alternate(n: int, prefix: int = 0, device: torch.device | str | None = None) -> Tensor:
+    """ToMe's partition of n tokens that follow `prefix` protected ones: odd places in the sequence are targets.
+
+    device: where they are made, so that they need not be copied there.
+    """
+    return torch.arange(1 - prefix % 2, n, 2, device=device)
+
+
+@dataclass
+class _Pass:
+    """One forward pass: how far it has merged, and what the hooks of the present block hand to each other."""
+
+    merges: Merge
+    layer_merges: list[Merge] = field(default_factory=list)
+    size: Tensor | None = None  # (B, N) float32, None as long as no token is merged
+    present: Tensor | None = None  # (B, N) bool, None as long as all images have equally many tokens
+    keys: Tensor | None = None
+    merge: Merge | None = None
+    merged: Tensor | None = None
+    added: Tensor | None = None
+
+
+class _OfLastPass:
+    """`model.merges` and `model.layer_merges`: what the calling thread's last forward pass did.
+
+    It stands in timm's class, as Python looks for such attributes nowhere else, and is there for models that merge
+    only. A model's own attribute of the same name goes before it.
+    """
+
+    def __init__(self, name: str):
+        self.name = name
+
+    def __get__(self, model: nn.Module | None, kind: type) -> Any:
+        run = None if model is None else model.__dict__.get("tome")
+        if run is None:
+            raise AttributeError(self.name)
+        before: Any = [] if self.name == "layer_merges" else None
+        return getattr(run.last, self.name, before)
+
+
+for _name in ("merges", "layer_merges"):
+    setattr(vit.VisionTransformer, _name, _OfLastPass(_name))
 
 
 class _Shared:
-    """What the blocks of one model share: the settings, and how far the present forward pass has merged."""
+    """What the blocks of one model share: the settings, and for every thread how far its forward pass has merged."""
 
     def __init__(
         self,
@@ -287,8 +330,32 @@ class _Shared:
         self.partition, self.reducer, self.order = partition, reducer, order
         self.prefix = cast(int, self.model.num_prefix_tokens)
         self.handles: list[Any] = []
-        self.size: Tensor | None = None  # (B, N) float32, None as long as no token is merged
-        self.present: Tensor | None = None  # (B, N) bool, None as long as all images have equally many tokens
+        self.of_thread = threading.local()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For copies and files: the calling thread's last pass, without what a block left half done."""
+        last = self.last
+        done = None if last is None else _Pass(last.merges, last.layer_merges, last.size, last.present)
+        return {**self.__dict__, "of_thread": done}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state, of_thread=threading.local())
+        self.of_thread.last = state["of_thread"]
+
+    @property
+    def last(self) -> _Pass | None:
+        """The pass that the calling thread is in, or else its last one."""
+        return getattr(self.of_thread, "last", None)
+
+    @property
+    def now(self) -> _Pass:
+        """The same, for hooks."""
+        last = self.last
+        if last is None:
+            raise ValueError(
+                "this model's blocks merge in order, in one thread: run the first block before the others."
+            )
+        return last
 
     def begin(self, block: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
         """Before the first block: forget the last forward pass, and put the frames of a film into one sequence."""
@@ -301,9 +368,7 @@ class _Shared:
             film = x.unflatten(0, (-1, self.frames))
             # Before the first block the protected tokens of all frames are the same: one set serves the film.
             x = torch.cat([film[:, 0, : self.prefix], film[:, :, self.prefix :].flatten(1, 2)], dim=1)
-        self.size = self.present = None
-        self.model.merges = Merge.identity(x.shape[0], x.shape[1], x.device)
-        self.model.layer_merges = []
+        self.of_thread.last = _Pass(Merge.identity(x.shape[0], x.shape[1], x.device))
         return (x, *args[1:])
 
     def match(self, index: int, amount: int | Amount | None, keys: Tensor) -> Merge:
@@ -315,10 +380,10 @@ class _Shared:
         elif self.reducer is None:
             merge = self._bipartite(index, amount, free)
         else:
-            n = free.shape[1]
-            merged = min(self._number(index, amount, free, alternate(n, self.prefix)), n // 2)
+            n, tokens = free.shape[1], self._tokens(free)
+            merged = min(self._number(index, amount, free, alternate(n, self.prefix, free.device)), n // 2)
             if merged:
-                merge = reduce(self.reducer, self._context(free, self._tokens(free), merged))
+                merge = reduce(self.reducer, self._context(free, tokens, merged))
         batch, n_all, _ = keys.shape
         if merge is None or merge.is_identity:
             return Merge.identity(batch, n_all, keys.device)
@@ -335,7 +400,7 @@ class _Shared:
         if amount == 0 or n < 2:
             return None
         if self.partition is None:
-            targets, most = alternate(n, self.prefix).to(free.device), n // 2
+            targets, most = alternate(n, self.prefix, free.device), n // 2
         else:
             targets = torch.as_tensor(self.partition(self._context(free, self._tokens(free), 0))).to(free.device)
             match(free, targets, 0)  # says what is wrong with them
@@ -347,7 +412,7 @@ class _Shared:
 
     def _number(self, index: int, amount: int | Amount, free: Tensor, targets: Tensor) -> int:
         if callable(amount):
-            amount = amount(index, nearest(free, targets.to(free.device))[1])
+            amount = amount(index, nearest(free, targets)[1])
             if not _is_count(amount):
                 raise ValueError(f"the function r gave {amount!r} in block {index}; give a whole number, 0 or more.")
         return int(amount)
@@ -376,32 +441,25 @@ class _Shared:
 
     def _tokens(self, free: Tensor) -> Tokens:
         """The unprotected tokens as the course's own network has them."""
-        done: Merge = self.model.merges
+        now = self.now
+        done = now.merges
         position, n = done.keep[:, self.prefix :] - self.prefix, done.n_in - self.prefix
         height, width = getattr(self.model.patch_embed, "grid_size", (0, 0))
         if self.frames * height * width != n:  # an image of another size, or with patches left out
             height, width = 1, n // self.frames
-        size = torch.ones_like(free[..., 0], dtype=torch.float32) if self.size is None else self.size[:, self.prefix :]
-        present = None if self.present is None else self.present[:, self.prefix :]
+        size = torch.ones_like(free[..., 0], dtype=torch.float32) if now.size is None else now.size[:, self.prefix :]
+        present = None if now.present is None else now.present[:, self.prefix :]
         return Tokens(free, (self.frames, height, width), (), position, size, present=present)
 
     def _context(self, keys: Tensor, tokens: Tokens, merged: int) -> Context:
         # As in ToMe, half of the tokens are targets, for reducers that choose any; they say how many are merged.
         return Context(keys, 2, *tokens.grid, tokens.position, tokens.size, merged=merged)
 
-    def advance(self, merge: Merge) -> None:
-        """Note what a block merged."""
-        if not merge.is_identity:
-            self.size = merge.size(self.size)
-            self.present = merge.present
-            self.model.merges = self.model.merges.then(merge)
-        self.model.layer_merges.append(merge)
-
     def spread_out(self, block: nn.Module, args: tuple[Any, ...], output: Tensor) -> Tensor:
         """After the last block of a model that averages patch tokens: one token again for each original one."""
-        done: Merge = self.model.merges
+        done = self.now.merges
         drops = done.dropped is not None and bool(done.dropped.any())
-        if drops and self.present is not None:
+        if drops and self.now.present is not None:
             raise ValueError(
                 "this model averages its patch tokens, and its images keep different numbers of them after dropping:"
                 " the average would count padding; use a model with a class token."
@@ -421,10 +479,6 @@ class _Block:
 
     def __init__(self, run: _Shared, index: int, amount: int | Amount | None):
         self.run, self.index, self.amount = run, index, amount
-        self.keys: Tensor | None = None
-        self.merge: Merge | None = None
-        self.merged: Tensor | None = None
-        self.added: Tensor | None = None
 
     def attach(self, block: Any) -> list[Any]:
         second = block.norm2 if isinstance(block, vit.Block) else block.mlp  # what reads x first after the attention
@@ -442,7 +496,7 @@ class _Block:
         """Proportional attention: log(size) of every key's token goes in as the attention mask."""
         if kwargs.get("attn_mask") is not None or kwargs.get("is_causal"):
             raise ValueError("a model that merges takes no attn_mask and no is_causal: a mask is for tokens that stay.")
-        size, present, dtype = self.run.size, self.run.present, args[0].dtype
+        size, present, dtype = self.run.now.size, self.run.now.present, args[0].dtype
         bias = None
         if size is not None and self.run.proportional:  # padding has size 0, and so -inf here
             bias = size.to(torch.promote_types(dtype, torch.float32)).log().to(dtype)
@@ -453,41 +507,46 @@ class _Block:
     def keep_keys(self, k_norm: nn.Module, args: tuple[Any, ...], keys: Tensor) -> None:
         """The attention's keys (B, heads, N, D), averaged over heads, say which tokens are alike."""
         if self.amount != 0:
-            self.keys = keys.detach().mean(dim=1)
+            self.run.now.keys = keys.detach().mean(dim=1)
 
     def merge_tokens(self, second: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...] | None:
         """Between attention and MLP: match, and average by size."""
-        x, self.merged = args[0], None
+        x, now = args[0], self.run.now
         if self.amount == 0:
-            self.merge = Merge.identity(x.shape[0], x.shape[1], x.device)
+            now.merge = Merge.identity(x.shape[0], x.shape[1], x.device)
             return None
-        assert self.keys is not None, "the attention's keys were not kept"
-        self.merge, self.keys = self.run.match(self.index, self.amount, self.keys), None
-        if self.merge.is_identity:
+        assert now.keys is not None, "the attention's keys were not kept"
+        now.merge, now.keys = self.run.match(self.index, self.amount, now.keys), None
+        self.run.of_thread.last = now  # a function of the user's, which decided there, may have run this model as well
+        if now.merge.is_identity:
             return None
-        self.merged = self.merge(x, weight=self.run.size)
-        return (self.merged,)
+        now.merged = now.merge(x, weight=now.size)
+        return (now.merged,)
 
     def take_result(self, drop_path2: nn.Module, args: tuple[Any, ...], output: Tensor) -> Tensor | None:
         """What the MLP adds, for fewer tokens than the block's x has: hand the block a zero instead."""
-        if self.merged is None:
+        if self.run.now.merged is None:
             return None
-        self.added = output
+        self.run.now.added = output
         return output.new_zeros(())
 
     def finish(self, block: nn.Module, args: tuple[Any, ...], output: Tensor) -> Tensor | None:
-        """The block's real output."""
-        assert self.merge is not None, "no token reached the second half of the block"
-        self.run.advance(self.merge)
-        merged, added = self.merged, self.added
-        self.merge = self.merged = self.added = None
+        """The block's real output; and a note of what it merged."""
+        now = self.run.now
+        merge, merged, added = now.merge, now.merged, now.added
+        now.merge = now.merged = now.added = None
+        assert merge is not None, "no token reached the second half of the block"
+        if not merge.is_identity:
+            now.size, now.present = merge.size(now.size), merge.present
+            now.merges = now.merges.then(merge)
+        now.layer_merges.append(merge)
         return None if merged is None or added is None else merged + added
 
 
 def _is_count(value: Any) -> bool:
     try:
         return not isinstance(value, bool) and int(value) == value and value >= 0
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return False
 
 

@@ -57,7 +57,9 @@ def match(keys: Tensor, targets: Tensor, n_merge: int | None = None) -> Merge:
 
     Notes
     -----
-    VTM eqs. 3 and 5. Ties, in target or in rank, go to the lower position. Memory is linear in N.
+    VTM eqs. 3 and 5. Ties, in target or in rank, go to the lower position: ties of the cosines as they are computed.
+    Where they differ by rounding only, by some 1e-6 in float32, either may win, and of equal keys not always the first:
+    a matrix product adds its terms in another order at another place. Memory is linear in N.
 
     Examples
     --------
@@ -97,7 +99,7 @@ def match_plain(keys: Tensor, targets: Tensor, n_merge: int | None = None) -> Me
     Returns
     -------
     Merge
-        The same as from `match`.
+        The same as from `match`, up to ties (see there).
 
     Raises
     ------
@@ -156,7 +158,7 @@ def nearest(keys: Tensor, targets: Tensor, sources: Tensor | None = None) -> tup
 
     Notes
     -----
-    VTM eq. 3. Ties go to the lower target. Memory is linear in N.
+    VTM eq. 3. Ties go to the lower target, up to rounding, as in `match`. Memory is linear in N.
 
     Examples
     --------

@@ -123,7 +123,7 @@ class Merge:
 
         With `weight`, (B, N) or (B, N, 1), of zero or more, it is the weighted average: with token sizes as weights,
         ToMe's. A group whose weights are all zero gets the plain average. Dropped tokens count nothing. Sums run in
-        float32 or better.
+        float32 or better, so x of 16 bits is copied first.
         """
         x = self._checked(x, self.n_in, "x")
         if not x.is_floating_point():
@@ -131,13 +131,13 @@ class Merge:
         if weight is not None or self.dropped is not None:
             weight = self.share(weight, x.dtype)
         order, offsets = self._bags
-        rows = x.reshape(-1, x.shape[-1])
+        rows = _float32_or_better(x.reshape(-1, x.shape[-1]))
         # One pass over memory, in the tokens' own order, where a scatter would make several.
         if weight is None:
             y = F.embedding_bag(order, rows, offsets, mode="mean")
         else:
             share = weight.reshape(-1).index_select(0, order)
-            y = F.embedding_bag(order, rows.to(weight.dtype), offsets, mode="sum", per_sample_weights=share)
+            y = F.embedding_bag(order, rows, offsets, mode="sum", per_sample_weights=share)
         return y.to(x.dtype).view(x.shape[0], self.n_out, x.shape[-1])
 
     def size(self, size: Tensor | None = None) -> Tensor:
@@ -180,7 +180,10 @@ class Merge:
         """Give every input token the value of its group: (B, M, C) -> (B, N, C)."""
         y = self._checked(y, self.n_out, "y")
         flat = self.group + self._first_row(self.n_out)
-        return y.reshape(-1, y.shape[-1])[flat.reshape(-1)].view(y.shape[0], self.n_in, y.shape[-1])
+        rows = y.reshape(-1, y.shape[-1])
+        if y.requires_grad:  # the gradient of a group is a sum over its tokens
+            rows = _float32_or_better(rows)
+        return rows[flat.reshape(-1)].to(y.dtype).view(y.shape[0], self.n_in, y.shape[-1])
 
     def then(self, second: Merge) -> Merge:
         """This Merge followed by `second`: one Merge from the original tokens to the final ones."""
@@ -237,6 +240,11 @@ class Merge:
         order = flat.argsort(stable=True)
         counts = flat.new_zeros(self.group.shape[0] * self.n_out).scatter_add_(0, flat, torch.ones_like(flat))
         return order, counts.cumsum(0) - counts
+
+
+def _float32_or_better(x: Tensor) -> Tensor:
+    """x where sums are safe: float16 ends at 65,504, and bfloat16 cannot count to 257. Others are not copied."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
 def where_true(mask: Tensor, count: int | None = None) -> Tensor:

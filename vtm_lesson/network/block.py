@@ -344,10 +344,10 @@ class VTMBlock(nn.Module):
             return Chunks(todo.attend, main, self.config.chunk)
         if main.x.shape[1] == todo.tokens_in:
             return before
-        if todo.match is todo.attend:
+        if todo.match == todo.attend:  # also where one chunk of attention is the whole video
             runs = tuple(replace(run, tokens=run.left) for run in todo.attend)
             return Chunks(runs, main)
-        return Chunks(todo.attend, main, self.config.chunk if sum(run.chunks for run in todo.attend) > 1 else None)
+        return Chunks(todo.attend, main, self.config.chunk)
 
     def _choose(
         self, tokens: Tokens, keys: Tensor, todo: BlockPlan, chunks: Chunks, generator: torch.Generator | None

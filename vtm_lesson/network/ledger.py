@@ -194,11 +194,14 @@ def block_count(
 
 
 def _runs(pieces: Segments, gamma: float, r: float, merging: bool, share: float | None = None) -> tuple[ChunkRun, ...]:
-    runs = []
-    for (frames, tokens), same in groupby(pieces):
-        count = n_targets(tokens, gamma) if merging else tokens
-        merged = n_merged(tokens, gamma, r) if merging else 0
-        if share is not None:
-            merged = tokens - round(share * tokens)
-        runs.append(ChunkRun(len(list(same)), frames, tokens, count, merged))
-    return tuple(runs)
+    """Chunks of (frames, tokens) with what each keeps; share: of their tokens, in place of gamma and r."""
+    chunks, seen = [], 0
+    for frames, tokens in pieces:
+        merges = merging and tokens > 0  # of an uneven plan's chunks some hold no token on average
+        count = n_targets(tokens, gamma) if merges else tokens
+        merged = n_merged(tokens, gamma, r) if merges else 0
+        if share is not None:  # rounded so that all chunks together keep their share
+            merged = tokens - (round(share * (seen + tokens)) - round(share * seen))
+        seen += tokens
+        chunks.append((frames, tokens, count, merged))
+    return tuple(ChunkRun(len(list(same)), *chunk) for chunk, same in groupby(chunks))

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from numbers import Integral
 
 import torch
 from torch import Tensor
 
+from .ledger import Segments
 from .model import VideoClassifier
 from .tokens import Tokens
 
@@ -33,7 +35,7 @@ def by_chunks(
         In eval mode.
     tokens : Tensor or function
         (B, L, H, W, C); or a function (first, last) -> (B, last - first, H, W, C), that reads or encodes those frames
-        when they are needed.
+        when they are needed; B, H, W and C are the same each time.
     frames : int, optional
         L, for a function.
     generator : torch.Generator, optional
@@ -48,7 +50,8 @@ def by_chunks(
     ------
     ValueError
         For a model in training mode; for networks that run in one pass only (those that match over the whole video,
-        average by motion or add positions); for tokens of another shape; for a function without frames.
+        average by motion or add positions); for chunks that cut through those of the block before, as the model itself;
+        for tokens of another shape; for a function without frames, or that gives another shape than it was asked for.
 
     Examples
     --------
@@ -67,8 +70,8 @@ def by_chunks(
     if model.position != "none":
         raise ValueError(f"chunk by chunk adds no positions; this network has position={model.position!r}: one pass.")
     if isinstance(tokens, Tensor):
-        if tokens.dim() != 5:
-            raise ValueError(f"tokens have shape {tuple(tokens.shape)}; chunk by chunk needs (B, L, H, W, C).")
+        if tokens.dim() != 5 or 0 in tokens.shape:
+            raise ValueError(f"tokens have shape {tuple(tokens.shape)}; chunk by chunk needs (B, L, H, W, C), none 0.")
         whole, frames = tokens, tokens.shape[1]
 
         def cut(first: int, last: int) -> Tensor:
@@ -78,12 +81,22 @@ def by_chunks(
 
     elif frames is None:
         raise ValueError("frames is missing: with a function that reads tokens, say how many frames there are.")
+    elif not isinstance(frames, Integral) or frames < 1:
+        raise ValueError(f"frames is {frames!r}; give the number of frames that the function can read, 1 or more.")
     else:
         read = tokens
 
+    segments: Segments = ((1, 1),) * int(frames)  # one token a frame: which chunks cut others is the same with more
+    for block in model.each_block:
+        segments = block.plan(segments).after
+    shape: tuple[int, ...] | None = None
+
     def patches(first: int, last: int) -> Tokens:
         """The tokens of frames first to last - 1, at their places in the whole video."""
-        piece = Tokens.start(read(first, last))
+        nonlocal shape
+        x = read(first, last)
+        shape = _checked(x, first, last, shape)
+        piece = Tokens.start(x)
         _, height, width = piece.grid
         return replace(piece, position=piece.position + first * height * width)
 
@@ -102,6 +115,20 @@ def by_chunks(
         state = after(len(model.blocks), 0, frames)
         logits: Tensor = model.head(model.pool(state.x, state))
         return logits
+
+
+def _checked(x: object, first: int, last: int, before: tuple[int, ...] | None) -> tuple[int, ...]:
+    """The shape of what was read as frames first to last - 1, or ValueError. before: the shape of an earlier piece."""
+    shape = tuple(x.shape) if isinstance(x, Tensor) else ()
+    known = shape if before is None else before
+    wanted = (*known[:1], last - first, *known[2:])
+    if len(shape) != 5 or 0 in shape or shape != wanted:
+        given = shape if isinstance(x, Tensor) else type(x).__name__
+        raise ValueError(
+            f"the function was asked for frames {first} to {last - 1} and gave {given}; it has to give"
+            f" {wanted if before else f'(B, {last - first}, H, W, C)'}, with the same B, H, W and C each time."
+        )
+    return shape
 
 
 def _join(parts: list[Tokens]) -> Tokens:
