@@ -56,5 +56,5 @@ cuda:  ## measure everything on the GPU of this machine, fetching nothing; see C
 	@exec $(GPU_PYTHON) tools/on_cuda.py $(ARGS)
 
 clean:  ## remove .venv and caches; never notebooks, data or anything you made
-	rm -rf .venv .venv.lock .pytest_cache .ruff_cache .mypy_cache .import_linter_cache .hypothesis build dist *.egg-info
+	rm -rf .venv .venv.lock .cuda-site .pytest_cache .ruff_cache .mypy_cache .import_linter_cache .hypothesis build dist *.egg-info
 	find vtm_lesson tests tools -name __pycache__ -type d -prune -exec rm -rf {} +

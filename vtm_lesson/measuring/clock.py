@@ -89,11 +89,11 @@ def words(value: dict[str, float]) -> str:
 def peak_tensors(run: Callable[[], object]) -> int:
     """The most bytes that tensors made during the call filled at one moment, on the CPU. Exact and repeatable."""
     os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # else every call writes two lines of no use to a reader
-    from torch.profiler import ProfilerActivity, profile
+    from torch.autograd.profiler import profile  # torch.profiler's own warns in some versions, at every call
 
-    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as recorded:
+    with profile(use_kineto=True, profile_memory=True) as recorded:
         result = run()
-    events = [e for e in recorded.profiler.kineto_results.events() if e.name() == "[memory]"]
+    events = [e for e in recorded.kineto_results.events() if e.name() == "[memory]"]
     del result
     filled = peak = 0
     for event in sorted(events, key=lambda e: e.start_ns()):

@@ -141,4 +141,4 @@ def _hear_once() -> None:
     """Torch announces, once in a process, that its sparse matrices may change; readers of a lesson need not know."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        torch.eye(2).to_sparse_csr()
+        torch.sparse_csr_tensor([0, 1], [0], [1.0], check_invariants=False)

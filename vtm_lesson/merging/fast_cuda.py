@@ -27,6 +27,17 @@ from torch import Tensor
 from .tiled import nearest_tiled
 
 INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
+if INTERPRETED and triton.__version__.startswith("3.6."):
+    # Its interpreter makes an int of an array with one element, which NumPy since 2.5 refuses. Triton 3.7 does as here.
+    from triton.runtime import interpreter
+
+    _of_triton = interpreter._patch_lang_tensor  # noqa: SLF001
+
+    def _patch_lang_tensor(tensor, scope):
+        _of_triton(tensor, scope)
+        scope.set_attr(tensor, "__index__", lambda self: int(self.handle.data.squeeze()))
+
+    interpreter._patch_lang_tensor = _patch_lang_tensor  # noqa: SLF001
 
 # Each keeps its tiles within the 163 KiB of shared memory of an A100, in float32 too. The first one is used where
 # nothing can be tuned.
