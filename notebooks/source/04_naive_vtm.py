@@ -653,7 +653,7 @@ for dim in (256, 1024):
 # - With plain averages, a region's weight in the final mean is roughly its share of the targets. Uniform targets are spread like the picture;
 #   size-weighted averages always give back the picture.
 # - So targets decide who is heard. Naive VTM leaves that to the layout: every $\gamma$-th token reaches only $HW / \gcd(\gamma, HW)$ places
-#   of the frame. Staggered or random targets reach them all.
+#   of the frame. Staggered or random targets reach them all, given frames enough.
 #
 # **Quiz**
 #

@@ -852,7 +852,7 @@ for same in zip(*(record["rows"] for record in runs), strict=True):  # one versi
 # memory), by chunks (a fraction of the memory), merging first (another network). For $\gamma = 10$ the paper reports 7.49.
 #
 # Beside *stored* scores the machines differ a lot, and the baselines' seconds say why. With fused attention, which mostly
-# computes, A took a little longer than B; with stored scores, far longer, and every ratio in the last columns has that in it. The
+# computes, A took about a fifth longer than B; with stored scores, 70 to 80% longer, and every ratio in the last columns has that in it. The
 # ceilings are nearly the same. But the copy reuses its memory, and stored scores ask for new memory in each run (the page
 # faults above). That this was dearer on A is a guess; the benchmark did not record it. So **whoever quotes a ratio to
 # stored scores quotes the machine's memory with it**, and the seconds of both baselines.

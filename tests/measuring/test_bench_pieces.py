@@ -33,12 +33,18 @@ def counted(monkeypatch):
 SETTING = Setting("cpu", quick=True)
 
 
+def run(names, setting, out, resume=None, command=""):
+    """As `bench --all` does, in one process: the highest code of all pieces."""
+    bench_pieces.carry_over(names, setting, out, resume)
+    return max(bench_pieces.run(name, setting, out, command) for name in names)
+
+
 def steps_in(folder, name):
     return json.loads((folder / f"cpu_{name}.json").read_text())
 
 
 def test_all_steps_of_all_pieces_are_kept(counted, tmp_path, capsys):
-    assert bench_pieces.run(["a", "b"], SETTING, tmp_path, command="COMMAND") == 0
+    assert run(["a", "b"], SETTING, tmp_path, command="COMMAND") == 0
     record = steps_in(tmp_path, "b")
     assert list(record["steps"]) == ["1", "2", "3"] and record["missing"] == [] and record["command"] == "COMMAND"
     assert record["steps"]["2"]["value"] == "b2" and record["steps"]["2"]["took_seconds"] >= 0
@@ -50,13 +56,13 @@ def test_all_steps_of_all_pieces_are_kept(counted, tmp_path, capsys):
 def test_a_step_that_fails_is_noted_and_tried_again(counted, tmp_path, capsys):
     ran, what = counted
     what["a2"] = RuntimeError("CUDA out of memory\nTried to allocate")
-    assert bench_pieces.run(["a"], SETTING, tmp_path) == 1
+    assert run(["a"], SETTING, tmp_path) == 1
     record = steps_in(tmp_path, "a")
     assert record["steps"]["2"]["error"] == "RuntimeError: CUDA out of memory Tried to allocate"
     assert record["missing"] == ["2"] and f"--resume {tmp_path}" in capsys.readouterr().out
     ran.clear()
     what.clear()
-    assert bench_pieces.run(["a"], SETTING, tmp_path, tmp_path) == 0
+    assert run(["a"], SETTING, tmp_path, tmp_path) == 0
     assert ran == ["a2"] and list(steps_in(tmp_path, "a")["steps"]) == ["1", "2", "3"]
 
 
@@ -64,54 +70,94 @@ def test_whoever_is_cut_off_keeps_what_is_done(counted, tmp_path):
     ran, what = counted
     what["b2"] = KeyboardInterrupt()
     with pytest.raises(KeyboardInterrupt):
-        bench_pieces.run(["a", "b"], SETTING, tmp_path)
+        run(["a", "b"], SETTING, tmp_path)
     assert list(steps_in(tmp_path, "b")["steps"]) == ["1"] and steps_in(tmp_path, "b")["missing"] == ["2", "3"]
     ran.clear()
     what.clear()
-    assert bench_pieces.run(["a", "b"], SETTING, tmp_path, tmp_path) == 0
+    assert run(["a", "b"], SETTING, tmp_path, tmp_path) == 0
     assert ran == ["b2", "b3"]
 
 
 def test_results_go_on_in_another_folder(counted, tmp_path):
     """On a machine whose files come back read-only, say."""
     ran, _ = counted
-    assert bench_pieces.run(["a"], SETTING, tmp_path / "first") == 0
-    assert bench_pieces.run(["a", "b"], SETTING, tmp_path / "second", tmp_path / "first") == 0
+    assert run(["a"], SETTING, tmp_path / "first") == 0
+    assert run(["a", "b"], SETTING, tmp_path / "second", tmp_path / "first") == 0
     assert ran == ["a1", "a2", "a3", "b1", "b2", "b3"]
     assert steps_in(tmp_path / "second", "a")["steps"] == steps_in(tmp_path / "first", "a")["steps"]
+
+
+def test_what_was_done_is_in_the_new_folder_before_anything_is_measured(counted, tmp_path):
+    _, what = counted
+    what["a3"] = RuntimeError("not now")
+    run(["a", "b"], SETTING, tmp_path / "first")
+    what["a3"] = KeyboardInterrupt()
+    with pytest.raises(KeyboardInterrupt):
+        run(["a", "b"], SETTING, tmp_path / "second", tmp_path / "first")
+    assert list(steps_in(tmp_path / "second", "a")["steps"])[:2] == ["1", "2"]
+    assert list(steps_in(tmp_path / "second", "b")["steps"]) == ["1", "2", "3"]
+
+
+def test_an_error_that_stays_with_the_gpu_is_noted(counted, tmp_path, monkeypatch):
+    _, what = counted
+    what["a2"] = RuntimeError("CUDA error: an illegal memory access was encountered")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: (_ for _ in ()).throw(what["a2"]))
+    assert run(["a"], SETTING, tmp_path) == 1
+    assert "illegal memory" in steps_in(tmp_path, "a")["steps"]["2"]["error"]
+
+
+def test_each_piece_has_a_process_of_its_own(tmp_path, monkeypatch):
+    started = []
+    done = type("Done", (), {"returncode": 1})
+    monkeypatch.setattr(bench.subprocess, "run", lambda command: started.append(command) or done)
+    assert bench.main(["--all", "--quick", "--rounds", "2", "--minutes", "3", "--out", str(tmp_path)]) == 1
+    assert [command[-1] for command in started] == list(PIECES)
+    for word in ("--quick", "--rounds", "2", "--minutes", "3.0", "--device", "cpu", "--resume", str(tmp_path)):
+        assert word in started[0]
+
+
+def test_a_process_has_only_the_time_that_is_left(monkeypatch):
+    monkeypatch.setenv(clock.LEFT, "0.01")
+    with pytest.raises(RuntimeError, match="was stopped after 0 seconds"):
+        clock.peak_process(_pause)
+
+
+def _pause():
+    return {}
 
 
 def test_no_step_begins_when_the_minutes_are_over(counted, tmp_path, monkeypatch):
     ran, _ = counted
     clocks = iter([0.0, *[float(second) for second in range(0, 2000, 100)]])
     monkeypatch.setattr(bench_pieces.time, "perf_counter", lambda: next(clocks))
-    assert bench_pieces.run(["a"], Setting("cpu", quick=True, minutes=3), tmp_path) == 1
+    assert run(["a"], Setting("cpu", quick=True, minutes=3), tmp_path) == 1
     assert ran == ["a1"] and steps_in(tmp_path, "a")["missing"] == ["2", "3"]
 
 
 def test_nothing_is_written_over(counted, tmp_path):
-    bench_pieces.run(["a"], SETTING, tmp_path)
+    run(["a"], SETTING, tmp_path)
     with pytest.raises(ValueError, match=r"is there already; continue it with --resume"):
-        bench_pieces.run(["b", "a"], SETTING, tmp_path)
+        run(["b", "a"], SETTING, tmp_path)
     assert not (tmp_path / "cpu_b.json").exists(), "nothing ran before the refusal"
 
 
 def test_runs_of_other_devices_and_sizes_do_not_mix(counted, tmp_path):
-    bench_pieces.run(["a"], SETTING, tmp_path)
-    with pytest.raises(ValueError, match=r"measured on cpu with --quick; this run is on cpu without --quick"):
-        bench_pieces.run(["a"], Setting("cpu"), tmp_path, tmp_path)
+    run(["a"], SETTING, tmp_path)
+    with pytest.raises(ValueError, match=r"with --quick; this run is on cpu, .* without --quick"):
+        run(["a"], Setting("cpu"), tmp_path, tmp_path)
     record = steps_in(tmp_path, "a")
     record["machine"]["device"] = "another GPU"
     (tmp_path / "cpu_a.json").write_text(json.dumps(record))
-    with pytest.raises(ValueError, match=r"measured on another GPU"):
-        bench_pieces.run(["a"], SETTING, tmp_path, tmp_path)
+    with pytest.raises(ValueError, match=r"is from another GPU"):
+        run(["a"], SETTING, tmp_path, tmp_path)
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"machine": {}}'])
 def test_a_file_that_is_no_result_is_named(counted, tmp_path, text):
     (tmp_path / "cpu_a.json").write_text(text)
     with pytest.raises(ValueError, match=r"cpu_a.json does not hold results"):
-        bench_pieces.run(["a"], SETTING, tmp_path, tmp_path)
+        run(["a"], SETTING, tmp_path, tmp_path)
 
 
 def test_a_file_is_never_half_written(tmp_path, monkeypatch):
@@ -177,6 +223,14 @@ def test_pytest_is_run_and_its_failures_are_named(tmp_path, monkeypatch):
     assert not bench_pieces.is_done(result) and "1 failed" in PIECES["tests"].text(result)
     with pytest.raises(RuntimeError, match=r"no test for"):
         bench_pieces._pytest("-k", "nobody", "test_some.py")
+
+
+def test_on_a_gpu_tests_that_are_all_skipped_are_not_done(tmp_path, monkeypatch):
+    (tmp_path / "test_some.py").write_text("import pytest\n@pytest.mark.skip(reason='no GPU')\ndef test_it(): pass\n")
+    monkeypatch.setattr(bench_pieces, "ROOT", tmp_path)
+    assert bench_pieces._pytest("test_some.py")["skipped_tests"]
+    with pytest.raises(RuntimeError, match=r"of 1 tests none ran: .*no GPU"):
+        bench_pieces._pytest("test_some.py", some=True)
 
 
 @pytest.mark.parametrize(

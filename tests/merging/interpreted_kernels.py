@@ -119,6 +119,12 @@ def test_other_dtypes_and_no_sources_go_to_the_tiled_version():
     assert best.shape == similarity.shape == (1, 0)
 
 
+def test_magnitudes_are_the_same_for_problems_of_about_the_same_size():
+    assert fast_cuda.magnitude(12_800, 2560) == fast_cuda.magnitude(13_000, 2600)
+    small, large = fast_cuda.magnitude(3, 1), fast_cuda.magnitude(12_800, 256)
+    assert len({small, large, fast_cuda.magnitude(256, 12_800)}) == 3
+
+
 def test_as_an_operator_it_can_be_traced():
     tests = ("test_schema", "test_faketensor")
     torch.library.opcheck(fast_cuda._nearest, problem(2, 20, 4), test_utils=tests)

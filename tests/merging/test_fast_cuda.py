@@ -40,7 +40,7 @@ print(match(torch.randn(1, 9, 4), torch.tensor([0, 5])))
 TYPES = {
     "keys": None, "scale": "*fp32", "inverse": "*fp32", "targets": "*i64", "sources": "*i64", "best": "*i64",
     "similarity": "*fp32", "n": "i32", "dim": "i32", "n_targets": "i32", "n_sources": "i32", "target_stride": "i32",
-    "split_size": "i32", "n_rows": "i32",
+    "split_size": "i32", "n_rows": "i32", "magnitude": "i32",
 }  # fmt: skip
 
 
@@ -140,7 +140,16 @@ def test_no_graph_recompiles_for_new_values():
 
 @pytest.mark.cuda
 class TestCuda:
-    """Not run yet: no CUDA device has been at hand."""
+    """On a GPU: `make cuda` runs these."""
+
+    def test_a_large_problem_is_not_run_with_the_tiles_of_a_small_one(self):
+        """Tuning again must not change the answer, and happens once for each magnitude."""
+        from vtm_lesson.merging import fast_cuda
+
+        for n in (40, 4000, 41, 4001):
+            keys, targets = torch.randn(1, n, 72, device="cuda"), uniform(n, 3, device="cuda").expand(1, -1)
+            matching.nearest(keys, targets)
+        assert len([key for key in fast_cuda._search.cache if key[0] == 72]) == 2
 
     @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
     @pytest.mark.parametrize("shape", [(2, 300, 40), (1, 4097, 96)])

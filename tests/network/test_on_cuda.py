@@ -157,6 +157,7 @@ def test_averages_of_half_precision_do_not_overflow(dtype):
 def test_a_network_can_be_recorded_in_a_cuda_graph(name):
     model, tokens = made(name, "cuda"), random(1, *SIZE).cuda()
     aside = torch.cuda.Stream()
+    aside.wait_stream(torch.cuda.current_stream())
     with torch.inference_mode():
         with torch.cuda.stream(aside):
             for _ in range(3):

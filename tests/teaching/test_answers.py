@@ -181,6 +181,15 @@ def paired(rule):
     return lambda one, other: verdict(*rule(differences(one, other)))
 
 
+def less_one(values):
+    """A deviation that makes the error stdev / sqrt(n - 1)."""
+    return statistics.stdev(values) * math.sqrt(len(values) / (len(values) - 1))
+
+
+def of_logarithms(one, other):
+    return verdict(*interval([math.log(a / b) for a, b in zip(one, other, strict=True)]))
+
+
 def welch(one, other):
     error = math.sqrt((statistics.variance(one) + statistics.variance(other)) / len(one))
     half = student.ppf(0.975, 2 * len(one) - 2) * error
@@ -352,6 +361,8 @@ WRONG = [
         moved(lambda p, b: (p - b).abs().nanmean().nan_to_num(nan=1e9), part=lambda *a: padded(*a, value=math.nan)),
     ),
     ("block_motion", "ties to the last", "the last", moved(key=lambda f: (f[0], -f[1], -f[2]))),
+    ("block_motion", "ties to the smallest dy", None, moved(key=lambda f: (f[0], f[2], f[1]))),
+    ("block_motion", "rounded costs", None, moved(lambda p, b: (p - b).abs().sum().round())),
     ("block_motion", "ties to the shortest", "the shortest", moved(key=lambda f: (f[0], f[1] ** 2 + f[2] ** 2))),
     ("block_motion", "(dy, dx)", "columns first", lambda *a: moved()(*a)[::-1]),
     ("motion_probability", "clamp(min=0.5)", "a little", lambda m, t: softmax(t * m / m.mean().clamp(min=0.5))),
@@ -431,6 +442,10 @@ WRONG = [
         None,
         paired(lambda d: (statistics.mean(d) - (max(d) - min(d)) / 2, statistics.mean(d) + (max(d) - min(d)) / 2)),
     ),
+    ("told_apart", "sorted", "sort the results", lambda a, b: checks.told_apart.answer(sorted(a), sorted(b))),
+    ("told_apart", "root of n - 1", "n - 1 below", paired(lambda d: interval(d, spread=less_one))),
+    ("told_apart", "n - 2 degrees", None, paired(lambda d: interval(d, degrees=-2 if len(d) > 2 else -1))),
+    ("told_apart", "ratios", None, of_logarithms),
     ("told_apart", "two samples", None, welch),
     ("told_apart", "always", None, lambda a, b: "not told apart"),
     ("amdahl", "harmonic mean", None, lambda s, f: statistics.harmonic_mean(f)),
@@ -518,8 +533,8 @@ def unfolded(previous, block, row, column, reach):
     cost = (parts - block).abs().sum((2, 3))
     y, x = torch.meshgrid(torch.arange(cost.shape[0]), torch.arange(cost.shape[1]), indexing="ij")
     cost = torch.where(((row - y).abs() <= reach) & ((column - x).abs() <= reach), cost, math.inf)
-    place = int(cost.flip(0, 1).argmin())  # the smallest shift is the place farthest to the right and down
-    y, x = cost.shape[0] - 1 - place // cost.shape[1], cost.shape[1] - 1 - place % cost.shape[1]
+    place = int(cost.T.flip(0, 1).argmin())  # the smallest dx is the place farthest to the right, then farthest down
+    x, y = cost.shape[1] - 1 - place // cost.shape[0], cost.shape[0] - 1 - place % cost.shape[0]
     return torch.tensor([column - x, row - y])
 
 

@@ -9,7 +9,7 @@ Five parts, each with its JSON in `data/results/`:
     planner    what `forecast.predict` says for each block against what is then measured
 
 Times are medians over rounds in which versions take turns; ratios are taken within rounds. Every figure of memory
-comes from a process of its own (see `measuring.clock`). On CUDA: not yet measured.
+comes from a process of its own (see `measuring.clock`), on CUDA from PyTorch's allocator. CUDA: not yet measured.
 
 With --all, what a GPU wants to know, in pieces that may be cut off and resumed, float32 and bfloat16, each with its
 file `cuda_NAME.json`: tests, kernels, operator, vit, network, training, planner, growth (see `bench_pieces`).
@@ -18,6 +18,7 @@ file `cuda_NAME.json`: tests, kernels, operator, vit, network, training, planner
 from __future__ import annotations
 
 import argparse
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -61,7 +62,7 @@ def main(argv: list[str] | None = None) -> int:
     out = args.out or (None if args.quick or args.no_memory else _results())
     for part in PARTS if args.part == "all" else (args.part,):
         if part == "planner" and (args.device == "cuda" or args.dtype != "float32"):
-            print("planner: it predicts processors and float32 only so far, and is left out.")
+            print("planner: this part is the processor's, in float32; --piece planner measures it on a GPU.")
             continue
         measure, text, quick = PARTS[part]
         started = time.perf_counter()
@@ -77,12 +78,19 @@ def main(argv: list[str] | None = None) -> int:
 def _all(args: argparse.Namespace, command: str) -> int:
     """The pieces of --all, or those that --piece names."""
     setting = bench_pieces.Setting(args.device, args.quick, args.rounds, args.minutes)
-    out = args.out or args.resume or _results()
+    names, out = args.piece or list(bench_pieces.PIECES), args.out or args.resume or _results()
     try:
-        return bench_pieces.run(args.piece or list(bench_pieces.PIECES), setting, out, args.resume, command)
+        bench_pieces.carry_over(names, setting, out, args.resume)
+        if len(names) == 1:
+            return bench_pieces.run(names[0], setting, out, command)
     except ValueError as error:
         print(f"bench: {error}", file=sys.stderr)
         return 2
+    # Each piece in a process of its own: after some errors of CUDA's a process can use the GPU no more.
+    options = ["--device", args.device, "--threads", str(args.threads), "--minutes", str(args.minutes)]
+    options += ["--quick"] * args.quick + ([] if args.rounds is None else ["--rounds", str(args.rounds)])
+    start = [sys.executable, "-m", "vtm_lesson", "bench", *options, "--resume", str(out)]
+    return max(subprocess.run([*start, "--piece", name]).returncode for name in names)
 
 
 def _results() -> Path:

@@ -50,8 +50,12 @@ def kernel_times(n: int, dim: int, gamma: float, device: str, dtype: str, rounds
             continue
         wrong = (similarity.double() - expected[1]).abs().max().item()
         if wrong > 1e-5:
-            failed[name] = f"its cosines are off by {wrong:.1e}"
+            raise RuntimeError(f"with {name}, cosines are off by {wrong:.1e}")
         runs[name] = partial(fast_cuda.launch, keys, targets, sources, config)
+    _, similarity = fast_cuda.nearest_fused(keys, targets, sources)
+    wrong = (similarity.double() - expected[1]).abs().max().item()
+    if wrong > 1e-5:
+        raise RuntimeError(f"as tuned, cosines are off by {wrong:.1e}: {failed}")
     times = interleaved(runs, rounds, 2, device)
     ceiling = clock.ceilings(device, kind)
     count, moved = targets.shape[1], keys.numel() * kind.itemsize + 12 * sources.shape[1]

@@ -134,9 +134,24 @@ def network(
         "pass": "forward and backward" if backward else "forward",
         "dtype": str(dtype).removeprefix("torch."),
         "size": size,
+        **({"fused_attention": fused_kernels(size, device, dtype)} if torch.device(device).type == "cuda" else {}),
         "ceilings": ceiling,
         "rows": rows,
     }
+
+
+def fused_kernels(size: dict, device: str, dtype: torch.dtype) -> dict[str, str]:
+    """Which of PyTorch's kernels may serve as fused attention in each block: flash ends at 256 channels a head."""
+    from torch.backends import cuda
+
+    found = {}
+    for width, frames in zip((size["dim"], size["dim"] // 2, size["dim"] // 4), size["chunks"], strict=False):
+        x = torch.empty(1, 1, frames * size["grid"][0] * size["grid"][1], width, device=device, dtype=dtype)
+        asked = cuda.SDPAParams(x, x, x, None, 0.0, False, False)
+        kinds = {"flash": cuda.can_use_flash_attention, "memory-efficient": cuda.can_use_efficient_attention}
+        allowed = [name for name, allows in kinds.items() if allows(asked)]
+        found[f"{width} channels"] = " or ".join(allowed) or "none: scores are stored"
+    return found
 
 
 def training(names: Sequence[str] = TRAINED, rounds: int = 5, **options) -> dict:
@@ -156,17 +171,22 @@ def graphs(
     size: dict = PAPER,
 ) -> dict:
     """Forward passes started kernel by kernel, and the same recorded once as a CUDA graph and started together."""
-    runs: dict[str, Callable[[], object]] = {}
+    runs: dict[str, Callable[[], Any]] = {}
     for name in names:
-        run, _, _ = network_run(name, False, device, dtype, **size)
+        run: Callable[[], Any] = network_run(name, False, device, dtype, **size)[0]
         aside = torch.cuda.Stream()
+        aside.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(aside):  # as PyTorch's notes on CUDA graphs ask: warm up beside the main stream
             for _ in range(3):
                 run()
         torch.cuda.synchronize()
         graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(graph):
-            run()
+            logits = run()
+        graph.replay()
+        expected = run()
+        if name == FUSED and not torch.allclose(logits.float(), expected.float(), atol=0.05):  # it draws nothing
+            raise RuntimeError(f"the recorded graph of {name!r} gives other logits than the network.")
         runs |= {name: run, f"{name}, graph": graph.replay}
     times = interleaved(runs, rounds, 2, device, "graphs")
     rows = []
@@ -196,8 +216,11 @@ def text(result: dict) -> str:
     """The table for the terminal."""
     lines = [
         f"{result['pass']}, {result['size']}, {result['dtype']}",
-        "MiB: how far the process grows; then speed and memory against no merging, with stored scores and with fused",
+        "MiB: how far the process grows (CUDA: the allocator's peak); then speed and memory against no merging, with"
+        " stored scores and with fused",
     ]
+    if "fused_attention" in result:
+        lines.append(f"kernels that may serve as fused attention: {result['fused_attention']}")
     quick = all(r["seconds"]["median"] < 1 for r in result["rows"])
     unit, scale = ("ms", 1e3) if quick else ("seconds", 1)
     rows = []

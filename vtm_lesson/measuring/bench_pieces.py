@@ -7,6 +7,8 @@ step that fails (the GPU is too small, a package is missing) is noted and the ne
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import json
 import os
 import subprocess
@@ -63,22 +65,25 @@ class Piece:
     text: Callable[[dict], str]
 
 
-def run(names: Sequence[str], setting: Setting, out: Path, resume: Path | None = None, command: str = "") -> int:
-    """Measure pieces, one after the other. 0 if all is done, 1 if a step failed or time ran out.
+def carry_over(names: Sequence[str], setting: Setting, out: Path, resume: Path | None = None) -> None:
+    """See that nothing is written over, and put what an earlier run has done where this one writes.
 
     resume: a folder with files of an earlier run. out: where files go, the same folder or another one. ValueError for
-    files that this run would write over, and for results of another device.
+    files that this run would write over, and for results of another device, size or version of torch.
     """
-    earlier = {name: _earlier(name, setting, out, resume) for name in names}
-    whole = True
-    for name in names:
-        whole &= _run_piece(name, setting, out, earlier[name], command)
-    return 0 if whole else 1
+    records = {name: _earlier(name, setting, out, resume) for name in names}
+    out.mkdir(parents=True, exist_ok=True)
+    for name, record in records.items():
+        if record is not None and not path_of(out, name, setting).exists():
+            clock.save(path_of(out, name, setting), record)
 
 
 def path_of(folder: Path, name: str, setting: Setting) -> Path:
     """The file of a piece."""
     return folder / f"{torch.device(setting.device).type}_{name}.json"
+
+
+FAILED = {"error": "not measured"}
 
 
 def is_done(record: dict) -> bool:
@@ -97,41 +102,48 @@ def stored(name: str) -> dict[str, dict]:
     return {key: step for key, step in record["steps"].items() if is_done(step)}
 
 
-def _earlier(name: str, setting: Setting, out: Path, resume: Path | None) -> dict[str, dict]:
-    """The steps that an earlier run has done."""
+def _earlier(name: str, setting: Setting, out: Path, resume: Path | None) -> dict | None:
+    """What an earlier run has noted of a piece."""
     target = path_of(out, name, setting)
     if target.exists() and (resume is None or target.resolve() != path_of(resume, name, setting).resolve()):
         raise ValueError(f"{target} is there already; continue it with --resume {out}, or give another --out.")
     if resume is None or not path_of(resume, name, setting).exists():
-        return {}
-    file = path_of(resume, name, setting)
+        return None
+    return _read(path_of(resume, name, setting), setting)
+
+
+def _read(file: Path, setting: Setting) -> dict:
     try:
-        record = json.loads(file.read_text())
-        device, quick, steps = record["machine"]["device"], record["quick"], record["steps"]
-    except (ValueError, KeyError, TypeError) as error:
+        record: dict = json.loads(file.read_text())
+        known = record["machine"]["device"], record["machine"]["torch"], record["quick"]
+        steps: dict[str, dict] = record["steps"]
+        {key: is_done(step) for key, step in steps.items()}
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{file} does not hold results of `bench --all`; give another folder to --resume.") from error
-    here = clock.environment(setting.device)["device"]
-    if (device, quick) != (here, setting.quick):
-        words = {True: "with --quick", False: "without --quick"}
-        raise ValueError(
-            f"{file} was measured on {device} {words[quick]}; this run is on {here} {words[setting.quick]}, and the two"
-            " do not mix: give another folder."
+    machine = clock.environment(setting.device)
+    here = machine["device"], machine["torch"], setting.quick
+    if known != here:
+        of, now = (
+            f"{device}, torch {version}, {'with' if q else 'without'} --quick" for device, version, q in (known, here)
         )
-    return {key: step for key, step in steps.items() if is_done(step)}
+        raise ValueError(f"{file} is from {of}; this run is on {now}, and the two do not mix: give another folder.")
+    return record
 
 
-def _run_piece(name: str, setting: Setting, out: Path, done: dict[str, dict], command: str) -> bool:
-    piece, started = PIECES[name], time.perf_counter()
+def run(name: str, setting: Setting, out: Path, command: str = "") -> int:
+    """Measure the steps of a piece that are missing in `out`. 0 if all is done, 1 if a step failed or time ran out."""
+    piece, started, file = PIECES[name], time.perf_counter(), path_of(out, name, setting)
+    earlier = _read(file, setting) if file.exists() else {"steps": {}}
     steps = piece.steps(setting)
-    missing = [key for key in steps if key not in done]
     record: dict[str, Any] = {
         "what": piece.about, "command": command, "machine": clock.environment(setting.device), "quick": setting.quick,
-        "steps": {key: done[key] for key in steps if key in done}, "missing": missing,
+        "steps": {key: earlier["steps"][key] for key in steps if is_done(earlier["steps"].get(key, FAILED))},
+        "missing": [],
     }  # fmt: skip
-    print(
-        f"\n== {name}: {piece.about}. {len(missing)} of {len(steps)} steps to do, {setting.minutes:g} minutes at most"
-    )
-    for key in list(missing):
+    record["missing"] = [key for key in steps if key not in record["steps"]]
+    words = f"{len(record['missing'])} of {len(steps)} steps to do, {setting.minutes:g} minutes at most"
+    print(f"\n== {name}: {piece.about}; {words}", flush=True)
+    for key in list(record["missing"]):
         left = 60 * setting.minutes - (time.perf_counter() - started)
         if left <= 0:
             break
@@ -141,18 +153,16 @@ def _run_piece(name: str, setting: Setting, out: Path, done: dict[str, dict], co
         record["steps"][key] = {**result, "took_seconds": time.perf_counter() - before}
         # In the order of the steps, whatever was done first; a step that failed counts as missing.
         record["steps"] = {k: record["steps"][k] for k in steps if k in record["steps"]}
-        record["missing"] = [k for k in steps if k not in record["steps"] or not is_done(record["steps"][k])]
-        clock.save(path_of(out, name, setting), record)
-    if not missing:  # nothing was to do, but another folder wants the file
-        clock.save(path_of(out, name, setting), record)
+        record["missing"] = [k for k in steps if not is_done(record["steps"].get(k, FAILED))]
+        clock.save(file, record)
     if record["missing"]:
         print(f"{name}: not done: {'; '.join(record['missing'])}. Go on with --resume {out}")
-    return not record["missing"]
+    return int(bool(record["missing"]))
 
 
 def _one(step: Callable[[], dict], text: Callable[[dict], str], left: float) -> dict:
     """Run a step. Whatever goes wrong belongs to the step, and the others can still be measured."""
-    os.environ[LEFT] = f"{left:.0f}"
+    os.environ[clock.LEFT] = f"{left:.0f}"
     try:
         result = step()
         print(text(result), flush=True)
@@ -162,42 +172,34 @@ def _one(step: Callable[[], dict], text: Callable[[dict], str], left: float) -> 
         print(f"failed: {words}", flush=True)
         return {"error": words}
     finally:
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
+        os.environ.pop(clock.LEFT)
+        gc.collect()
+        with contextlib.suppress(Exception):  # after some errors of CUDA's everything there fails
+            if torch.cuda.is_available():
+                torch.cuda.empty_cache()
 
 
 # --- the pieces
 
-LEFT = "VTM_SECONDS_LEFT"  # for steps in processes of their own
-
 
 def _tests(setting: Setting) -> Steps:
     lessons = {f"lesson {name}": partial(_pytest, "--nbval-lax", f"notebooks/{name}.ipynb") for name in LESSONS}
-    # Tests of tools/ need what only the checkout's own .venv has; none of them is about a GPU.
-    return {"tests": partial(_pytest, "-m", "cuda", "tests", "--ignore=tests/tools"), **lessons}
+    # Tests of tools/ need what only the checkout's own .venv has; none of them needs a GPU.
+    return {"tests": partial(_pytest, "-m", "cuda", "tests", "--ignore=tests/tools", some=setting.on_cuda), **lessons}
 
 
-def _pytest(*arguments: str) -> dict:
-    """Run pytest on what is named: how many passed, failed and were skipped, and why."""
+def _pytest(*arguments: str, some: bool = False) -> dict:
+    """Run pytest on what is named: how many passed, failed and were skipped, and why. some: at least one must pass."""
     if not is_checkout():
         raise RuntimeError("tests and notebooks are in the repository, not in the installed package: clone it.")
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report.xml"
         notebooks = ["--nbval-current-env", "--nbval-cell-timeout=500"] if "--nbval-lax" in arguments else []
-        command = [
-            sys.executable,
-            "-m",
-            "pytest",
-            "-q",
-            "-W",
-            "default",
-            "-p",
-            "no:cacheprovider",
-            f"--junitxml={report}",
-        ]
+        quietly = ["-q", "-W", "default", "-p", "no:cacheprovider"]
+        command = [sys.executable, "-m", "pytest", *quietly, f"--junitxml={report}"]
         done = subprocess.run(
             [*command, *arguments, *notebooks], cwd=ROOT, capture_output=True, text=True,
-            timeout=float(os.environ.get(LEFT, "540")),
+            timeout=clock.seconds_left(),
         )  # fmt: skip
         if not report.exists():
             raise RuntimeError(f"pytest ended with code {done.returncode}: {(done.stdout + done.stderr)[-300:]}")
@@ -210,8 +212,11 @@ def _pytest(*arguments: str) -> dict:
             for part in case.findall(kind):
                 said[f"{case.get('classname')}::{case.get('name')}"] = (part.get("message") or "")[:300]
     failed = {**found["failure"], **found["error"]}
+    passed = len(cases) - len(failed) - len(found["skipped"])
+    if some and not passed and not failed:
+        raise RuntimeError(f"of {len(cases)} tests none ran: {next(iter(found['skipped'].values()))}")
     return {
-        "what": " ".join(arguments), "passed": len(cases) - len(failed) - len(found["skipped"]),
+        "what": " ".join(arguments), "passed": passed,
         "failed_tests": failed, "skipped_tests": found["skipped"],
     }  # fmt: skip
 

@@ -1,7 +1,8 @@
 """ToMe inside timm's ViTs: the piece "vit" of `python -m vtm_lesson bench --all`.
 
-Four runs take turns: no merging with stored scores, no merging with fused attention, merging, and the same blocks on a
-sequence that is merely cut to the same lengths. Nothing that merges inside these blocks can be faster than the last.
+Five runs take turns: no merging with stored scores, no merging with fused attention, merging with and without log(size)
+in the attention, and the same blocks on a sequence that is merely cut to the same lengths. Nothing that merges inside
+these blocks can be faster than the last.
 """
 
 from __future__ import annotations
@@ -26,12 +27,13 @@ MODELS = (
     ("vit_base_patch16_384", 16, (23, 35)),
 )
 STORED, FUSED, MERGED, CUT = "no merging, stored scores", "no merging", "merged", "cut"
+UNMASKED = "merged, no log(size)"  # the mask keeps PyTorch from its FlashAttention kernel
 
 
 def vit_runs(
     model: str, batch: int, r: int, device: str = "cpu", dtype: torch.dtype = torch.float32
 ) -> tuple[dict[str, Callable[[], Tensor]], list[int]]:
-    """The four runs of one row, and how many tokens each block leaves. Weights are random: time does not look at them.
+    """The five runs of one row, and how many tokens each block leaves. Weights are random: time does not look at them.
 
     Needs timm. ValueError for a model that `hosts.apply` refuses.
     """
@@ -45,6 +47,7 @@ def vit_runs(
     images = torch.randn(batch, 3, side, side).to(device, dtype)
     stored: Any = copy.deepcopy(plain)
     merging: Any = hosts.apply(copy.deepcopy(plain), r)
+    unmasked: Any = hosts.apply(copy.deepcopy(plain), r, proportional=False)
     for block in stored.blocks:
         block.attn.fused_attn = False
     with torch.inference_mode():
@@ -62,6 +65,7 @@ def vit_runs(
         STORED: stored,
         FUSED: plain,
         MERGED: merging,
+        UNMASKED: unmasked,
         CUT: lambda x: cut(plain, x, left),
     }
     return {name: inferred(run) for name, run in runs.items()}, left
@@ -84,7 +88,7 @@ def vit(
     device: str = "cpu",
     dtype: torch.dtype = torch.float32,
 ) -> dict:
-    """One row for each model and r: seconds of the four runs, and what merging is worth beside each of them."""
+    """One row for each model and r: seconds of the five runs, and what merging is worth beside each of them."""
     rows = []
     for name, batch, amounts in models:
         for r in amounts:

@@ -102,6 +102,14 @@ def peak_tensors(run: Callable[[], object]) -> int:
     return peak
 
 
+LEFT = "VTM_SECONDS_LEFT"  # set by whoever has only so much time for processes that are started
+
+
+def seconds_left() -> float | None:
+    """How long a process may take that is started now; None: as long as it wants."""
+    return float(os.environ[LEFT]) if LEFT in os.environ else None
+
+
 def peak_resident(run: Callable[[], object]) -> tuple[int, object]:
     """How many bytes the process grew at most during the call, and the call's result.
 
@@ -147,7 +155,10 @@ def in_process(
     root = str(Path(__file__).resolve().parents[2])
     paths = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
     own = {**os.environ, "PYTHONPATH": paths, **(variables or {})}
-    done = subprocess.run(command, capture_output=True, text=True, env=own)
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, env=own, timeout=seconds_left())
+    except subprocess.TimeoutExpired as error:
+        raise RuntimeError(f"{name}({arguments}) was stopped after {error.timeout:.0f} seconds.") from error
     if done.returncode:
         # Killed without a word: the kernel's answer to a process that wants more memory than there is.
         silent = f"it ended with code {done.returncode} and said nothing, most likely out of memory"

@@ -93,7 +93,7 @@ def lengths_kernel(
     tl.store(inverse + row, tl.where(total > 0, 1.0 / tl.sqrt(tl.where(total > 0, total, 1.0)), 0.0), mask=here)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["magnitude"])
 def nearest_kernel(
     keys,  # (B, N, dim), contiguous
     scale,  # (B, N) float32, from lengths_kernel
@@ -108,6 +108,7 @@ def nearest_kernel(
     n_sources,
     target_stride,
     split_size,
+    magnitude,  # of the problem: only tuning looks at it
     PRODUCT: tl.constexpr,  # the dtype in which keys enter the product
     RESCALE: tl.constexpr,
     BLOCK_S: tl.constexpr,
@@ -165,9 +166,10 @@ def nearest_kernel(
     tl.store(similarity + out, tl.where(cosine == cosine, cosine, float("-inf")), mask=s_here)
 
 
-# Tuning runs every configuration once for each new width of keys, before any CUDA graph is recorded.
+# Tuning runs every configuration for each new width of keys and each new magnitude of the problem: tiles that are best
+# for a few tokens are not for many. It waits for the device, so it has to be over before a CUDA graph is recorded.
 TUNED = torch.cuda.is_available() and not INTERPRETED
-_search = triton.autotune(CONFIGS, key=["dim"])(nearest_kernel) if TUNED else nearest_kernel
+_search = triton.autotune(CONFIGS, key=["dim", "magnitude"])(nearest_kernel) if TUNED else nearest_kernel
 
 
 def nearest_fused(keys: Tensor, targets: Tensor, sources: Tensor) -> tuple[Tensor, Tensor]:
@@ -218,7 +220,8 @@ def launch(
         )
         kernel[lambda meta: (triton.cdiv(n_sources, meta["BLOCK_S"]), splits, batch)](
             keys, scale, inverse, targets, sources, best, similarity,
-            n, dim, n_targets, n_sources, targets.stride(0), split_size, PRODUCT=product, RESCALE=rescale, **tiles,
+            n, dim, n_targets, n_sources, targets.stride(0), split_size, magnitude(batch * n_sources, n_targets),
+            PRODUCT=product, RESCALE=rescale, **tiles,
         )  # fmt: skip
     if splits == 1:
         return best[:, 0], similarity[:, 0]
@@ -232,6 +235,11 @@ def _(keys: Tensor, targets: Tensor, sources: Tensor) -> tuple[Tensor, Tensor]:
 
 
 _TRITON = {torch.bfloat16: tl.bfloat16, torch.float16: tl.float16}
+
+
+def magnitude(n_sources: int, n_targets: int) -> int:
+    """One number for problems of about the same size: how many bits the sources of all items have, and the targets."""
+    return 64 * n_sources.bit_length() + n_targets.bit_length()
 
 
 def _splits(batch: int, n_sources: int, n_targets: int, device: torch.device) -> int:

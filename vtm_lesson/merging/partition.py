@@ -77,8 +77,8 @@ def uniform(
     staggered : bool, optional
         Take one token of every run of gamma, each time at another place of the run. Every gamma-th token of a video can
         reach few places of the frame: on a 14 x 14 grid half of them at gamma 6, a quarter at gamma 20, however many
-        frames there are, as the stride comes round to the same places again. Staggered targets are spread as evenly
-        and reach every place, if there are frames enough.
+        frames there are, as the stride comes round to the same places again. Staggered targets are as
+        many in every stretch, and reach every place, if there are frames enough.
 
     Returns
     -------

@@ -121,6 +121,10 @@ def _pairs() -> list[Case]:
         ("the same", (hard, hard)),
         ("far apart", ([0.9, 0.91, 0.92], [0.5, 0.52, 0.51])),
         ("far apart, the other way", ([0.5, 0.52, 0.51], [0.9, 0.91, 0.92])),
+        ("the order of the seeds", ([0.60, 0.80, 0.70], [0.79, 0.59, 0.69])),
+        ("the same gain on easy and hard seeds", ([0.20, 0.60, 0.90], [0.10, 0.50, 0.80])),
+        ("three seeds, just told apart", ([0.70, 0.80, 0.90], [0.63, 0.69, 0.75])),  # t = 4.8, and 4.3 is needed
+        ("three seeds, told apart", ([0.70, 0.80, 0.90], [0.64, 0.72, 0.80])),  # t = 6.9
         ("two seeds, both a little better", ([0.51, 0.52], [0.50, 0.50])),
         ("two seeds, both better by much", ([0.57, 0.67], [0.52, 0.60])),
         ("three seeds, all of them better", ([0.66, 0.78, 0.84], [0.60, 0.70, 0.81])),  # t = 3.9, and 4.3 is needed
@@ -158,6 +162,14 @@ told_apart = Exercise(
             _better_unpaired,
         ),
         ("The two are exchanged: differences above zero mean that the first is better.", lambda a, b: _better(b, a)),
+        (
+            "You sort the results first: then a difference is no longer of one seed with itself.",
+            lambda a, b: _better(sorted(a), sorted(b)),
+        ),
+        (
+            "The standard deviation has n - 1 below the line already; under it stands the square root of n.",
+            _better_by(lambda d: _interval(d, factor=_factor(d, 0.975) * (len(d) / (len(d) - 1)) ** 0.5)),
+        ),
         (
             "You ask whether one is better on every seed. Many seeds can tell two apart though one seed disagrees, and "
             "two seeds that agree may do so by chance. Take the interval of the mean difference.",

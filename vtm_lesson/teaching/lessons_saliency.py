@@ -256,7 +256,14 @@ def _cases_of_choice() -> list[Case]:
     twice = previous.clone()
     twice[2:6, 2:6] = twice[4:8, 8:12] + noise + 150
     across, down = previous[:, torch.arange(18) % 3], previous[torch.arange(12) % 3]
+    slanted = previous.clone()
+    slanted[2:6, 7:11] = slanted[6:10, 5:9]  # by (-1, 2) and by (1, -2)
+    nearly = slanted.clone()
+    nearly[2, 7] += 0.4
+    nearly[6, 5] += 0.3
     return [
+        ("two places that fit, one to the left and down", (slanted, slanted[6:10, 5:9], 4, 6, 3)),
+        ("two places that fit nearly as well", (nearly, slanted[6:10, 5:9], 4, 6, 3)),
         ("moved by more than reach", (previous, previous[4:8, 2:6], 4, 7, 2)),
         ("moved by one more than reach", (previous, previous[1:5, 8:12], 4, 8, 2)),
         ("moved far, within reach", (previous, previous[4:8, 4:8] + noise, 5, 10, 6)),
