@@ -1,4 +1,4 @@
-# make lab    set up (once) and open JupyterLab on lesson 00
+# make lab    set up (once) and open your own copies of the lessons, in work/
 # make test   set up (once) and run every check; make test-all runs those that need more
 # make help   the rest
 
@@ -21,7 +21,7 @@ env:  ## make .venv with the pinned packages; a second call takes no time
 	@command -v $(PYTHON) >/dev/null || { echo "setup: no python3 found; install Python 3.11 or newer" >&2; exit 1; }
 	@$(PYTHON) tools/setup_env.py
 
-lab: env  ## open JupyterLab on lesson 00
+lab: env  ## copy what is new into work/, which is yours, and open it in JupyterLab
 	@exec $(VENV)/python tools/lab.py $(ARGS)
 
 checks: env  ## form, types and the order of the floors; no test is run
@@ -36,7 +36,7 @@ test: checks  ## the checks, the tests, and every lesson executed and compared w
 		--nbval --nbval-current-env --nbval-sanitize-with tests/nbval_sanitize.cfg --nbval-cell-timeout=300 $(ARGS)
 
 # Whoever sets VTM_TEST_ALL=1, as .ci/run does, has a test that lacks its tool fail; else it is skipped.
-test-all: env  ## the tests that need more: a real browser (Chromium)
+test-all: env  ## the tests that need more: a real browser (Chromium), all wrong answers of the mutation audit
 	@$(VENV)/python tools/setup_env.py --all
 	$(VENV)/python -m pytest tests/all -q -rs $(ARGS)
 

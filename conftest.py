@@ -10,6 +10,7 @@ ROOT = Path(__file__).resolve().parent
 
 os.environ.pop("MPLBACKEND", None)  # kernels choose the inline backend only where this is not set
 os.environ.pop("NBGRADER_EXECUTION", None)
+os.environ.pop("VTM_WORK", None)  # what a check finds here is not to be noted as a learner's
 os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
 # nbgrader starts `alembic` by its bare name, and a .venv need not be activated to run its Python.
 os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])

@@ -16,6 +16,7 @@ setup(
     package_dir={"vtm_lesson.data": "data", "vtm_lesson.notebooks": "notebooks"},
     package_data={
         "": ["py.typed", "*.pyi"],
+        "vtm_lesson.teaching": ["jupyter/*/*.json"],
         "vtm_lesson.data": ["README.md", "films/*.mp4", "pictures/*.png", "results/*.json", "weights/*.safetensors"],
         "vtm_lesson.notebooks": [
             "LICENSE",

@@ -6,6 +6,7 @@ import importlib
 import sys
 
 COMMANDS = {
+    "lab": ("teaching.lab", "copy the lessons into your own folder, and open them in JupyterLab"),
     "bench": ("measuring.bench", "time and memory of operator and network, side by side (--quick: a look)"),
     "compare": ("study.report", "strategies against each other: table, figure, JSON (--quick: less than 3 minutes)"),
     "variants": (

@@ -1,8 +1,12 @@
 """The exercise checks: `checks.nearest_target(your_function)` says what was expected, what you gave, and a hint.
 
 Every check compares your function with the package's on random and on awkward input (ties, zeros, one target). A
-wrong answer is also compared with the mistakes people make here, so that the message can name yours. Each failed try
-shows the next of three hints; `checks.nearest_target.hint()` shows one without trying.
+wrong answer is also compared with the mistakes people make here, so that the message can name yours. Each wrong answer
+shows the next of three hints; `checks.nearest_target.hint()` shows one without trying, `checks.nearest_target.show()`
+all of the input that failed.
+
+`checks.progress()` draws what you have solved. `checks.predict("00-ratio", 3)` records a guess, `checks.replay` shows
+it beside the result, `checks.predictions()` shows all of them.
 
 Nothing here stops a notebook: an unsolved or wrong exercise prints what is missing, and the cells after it use the
 package. Whatever your function gives or raises is told in words; only pressing "stop" stops it. The right values are
@@ -14,44 +18,17 @@ from __future__ import annotations
 
 import importlib
 
+from .teaching.contents import LESSONS
+
 # The file of vtm_lesson/teaching -> the names it hands on, in the order of the lessons. A file is loaded when one of
 # its names is first used (PEP 562): a lesson is stale when a module that it loaded has changed, so a change in one
 # file's checks must not touch the lessons that use other files. `checks.pyi` tells type checkers and editors the same.
-_FILES = {
-    "exercise": ("Exercise", "difference"),
-    "lessons_basics": (
-        "group_mean",
-        "tokens_in_film",
-        "attention_cost",
-        "frames_that_fit",
-        "alternate",
-        "nearest_target",
-        "tome_step",
-        "proportional_attention",
-    ),
-    "lessons_networks": (
-        "tokens_left",
-        "above",
-        "checkerboard",
-        "tokens_after",
-        "merge_in_chunks",
-        "pooled_weight",
-    ),
-    "lessons_saliency": (
-        "centre_targets",
-        "expected_coverage",
-        "block_motion",
-        "motion_probability",
-        "without_camera",
-        "saliency",
-        "guided_attention",
-        "gradient_of_saliency",
-        "drawn_targets",
-    ),
-    "lessons_comparison": ("mean_interval", "told_apart"),
-    "lessons_speed": ("amdahl", "peak_score_memory", "swapped_flops", "roofline"),
-}
-_HOMES = {name: file for file, names in _FILES.items() for name in names}
+_FILES = [
+    ("exercise", ("Exercise", "difference")),
+    ("progress", ("progress", "predict", "predictions", "replay")),
+    *LESSONS.values(),
+]
+_HOMES = {name: file for file, names in _FILES for name in names}
 
 __all__ = list(_HOMES)
 

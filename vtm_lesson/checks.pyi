@@ -31,5 +31,9 @@ from .teaching.lessons_speed import amdahl as amdahl
 from .teaching.lessons_speed import peak_score_memory as peak_score_memory
 from .teaching.lessons_speed import roofline as roofline
 from .teaching.lessons_speed import swapped_flops as swapped_flops
+from .teaching.progress import predict as predict
+from .teaching.progress import predictions as predictions
+from .teaching.progress import progress as progress
+from .teaching.progress import replay as replay
 
 __all__: list[str]

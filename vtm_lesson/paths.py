@@ -1,10 +1,15 @@
-"""Where the films, weights, stored results and notebooks of the course lie: in the repository, or inside a wheel."""
+"""Where the films, weights, stored results and notebooks of the course lie, in the repository or inside a wheel.
+
+And where a learner's own copies do.
+"""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parent
+WORK = "VTM_WORK"  # the lab tells its kernels with this where the learner's folder is
 
 
 def data_path(name: str = "") -> Path:
@@ -39,6 +44,21 @@ def data_path(name: str = "") -> Path:
 def notebooks_path(name: str = "") -> Path:
     """A file or folder of notebooks/, found as `data_path` finds data."""
     return _found("notebooks", name)
+
+
+def work_path() -> Path:
+    """The learner's own folder: the one that the lab was opened with, else work/ in a checkout, else ./vtm-lessons.
+
+    It need not be there yet.
+
+    Examples
+    --------
+    >>> from vtm_lesson import paths
+    >>> paths.work_path().is_absolute()
+    True
+    """
+    given = os.environ.get(WORK)
+    return Path(given).absolute() if given else PACKAGE.parent / "work" if is_checkout() else Path.cwd() / "vtm-lessons"
 
 
 def is_checkout() -> bool:

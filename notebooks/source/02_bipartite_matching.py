@@ -30,7 +30,7 @@ from vtm_lesson.merging import match, nearest
 # %% [markdown]
 # ## A toy to check by hand
 #
-# Six tokens. Each has a **key**: the vector that attention compares. Here keys have two numbers, so that we can draw them.
+# Six tokens. Each has a **key**: the vector that attention compares. Here keys have two numbers, so that we can compare them by hand.
 
 # %%
 keys = torch.tensor(
@@ -328,9 +328,10 @@ print("average of the six originals:", values.mean().item())
 # %% [markdown]
 # Which is better? ToMe, which is put into a *trained* network without training it again, needs the size-weighted one: the
 # network expects the average of what was there. VTM trains with merging, and reports the plain average as better (its
-# table 7). One reason can be seen here: **with size weights, the mean over all tokens at the end is the same as without
-# any merging.** Selecting tokens then changes nothing in a mean-pooled network. With plain averages, tokens in small groups
-# gain weight: merging becomes a way to say what matters.
+# table 7). A possible reason can be seen here: **with size weights, the mean over all tokens at the end is the same as
+# without any merging.** Where that mean is all that is read, it does not matter which tokens were selected. With plain
+# averages, tokens in small groups gain weight: merging becomes a way to say what matters. (In a network, layers stand
+# between merging and the mean. Lesson 08 trains both kinds, and cannot tell them apart.)
 
 # %%
 tokens = torch.randn(1, 100, 3, generator=torch.Generator().manual_seed(1))

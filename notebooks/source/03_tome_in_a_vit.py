@@ -24,7 +24,7 @@ from vtm_lesson.merging import match
 #
 # We need a trained ViT. Large ones want a download, so this course brings its own: `tiny_vit`, a plain ViT of `timm`
 # (the library of vision models that most people use), with 6 blocks and 64 channels. It looks at **one frame** of a
-# course film and says which of eight gestures the vermillion figure, the actor, makes. It has never met a merged
+# course film and says which of eight gestures the orange figure, the actor, makes. It has never met a merged
 # token.
 
 # %%
@@ -366,8 +366,8 @@ unlike = actor.gather(1, keep)[keep % 2 == 1].float().mean()
 print(f"patches that show the actor: {actor.float().mean():.0%} of all, {unlike:.0%} of the last five sources")
 
 # %% [markdown]
-# The last sources *are* the actor: they have no like. So what counts is not so much how many tokens go, but that **no
-# unlike ones** have to.
+# Most of the last sources show the actor, who fills only 6% of a frame. They have no like among the targets. So what
+# counts is not so much how many tokens go, but that **no unlike ones** have to.
 #
 # ## Which blocks should merge?
 #
@@ -387,9 +387,8 @@ for slope in (-1.0, 0.0, 1.0):
 # All three end with 49 tokens, but the falling one gets there sooner. A fair comparison holds the *work* fixed, not
 # the tokens at the end.
 #
-# There is a third way, which ToMe's users ask for again and again: **a threshold**. Merge what is more similar than
-# 0.9, say, however many that are. Why does ToMe not do so? Because every image would keep another number of tokens,
-# and a batch is a tensor: all its rows have one length.
+# There is a third way: **a threshold**. Merge what is more similar than 0.9, say, however many that are. Why does ToMe
+# not do so? Because every image would keep another number of tokens, and a batch is a tensor: all its rows have one length.
 
 # %% [markdown]
 # ## Your turn 2: a threshold for a batch
@@ -474,8 +473,8 @@ print("threshold 0.9 gives the list", lists[0.9])
 # have lost a good tenth of the answers, the list hardly any. It merges nearly all sources of the first block, but
 # stops before the unlike ones.
 #
-# One honest remark: we chose among a handful of thresholds by looking at these same stills. For a number to publish,
-# choose on one set of films and report another.
+# A warning: we chose among a handful of thresholds by looking at these same stills. For a number to publish, choose on
+# one set of films and report another.
 #
 # ## Proportional attention, on and off
 #
@@ -755,9 +754,9 @@ for _ in range(40):
 told("r = 72, 40 steps later", measure(student.eval(), before))
 
 # %% [markdown]
-# Most of what was lost comes back, with the same few tokens. So the averages were not the end of the information; the
-# network had only never seen such tokens. Lesson 04 begins here: a network that is trained with merging from its
-# first step.
+# Most of what was lost comes back, with the same few tokens. So the information was still in the averages; the network
+# had never met such tokens before. Lesson 04 builds a network that has merging in every block from the start, and
+# lesson 07 trains it.
 
 # %% [markdown]
 # ## What people ask
@@ -790,7 +789,8 @@ told("r = 72, 40 steps later", measure(student.eval(), before))
 # |---|---|---|
 # | network | ViT-L and ViT-H, 512 and 518 pixels | ViT of 6 blocks and 64 channels, 96 pixels |
 # | trained for merging | no | no |
-# | gain | 2 times the throughput (video: 2.2 times) | 55% of the operations at r = 24 |
+# | throughput | 2 times (video: 2.2 times) | "Measured in seconds", above: it depends on the machine |
+# | operations | not compared here | 55% at r = 24 |
 # | accuracy lost | 0.2 to 0.3 points | none of 240 stills at r = 24 |
 #
 # The direction agrees; do not compare the numbers. Ours is an easy world, one actor before much wall, and a network
@@ -834,5 +834,5 @@ told("r = 72, 40 steps later", measure(student.eval(), before))
 #
 # </details>
 #
-# **Next:** [04 Naive VTM](04_naive_vtm.ipynb): a network of three blocks for long films, built for merging and
-# trained with it.
+# **Next:** [04 Naive VTM](04_naive_vtm.ipynb): a network of three blocks for long films, with merging in
+# every block.

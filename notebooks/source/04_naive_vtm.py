@@ -146,6 +146,9 @@ checks.merge_in_chunks(merge_in_chunks)
 # 3. **Merge** (eqs. 4, 5): the $R$ most similar sources are averaged into their targets,
 #    $y_i = \big(x_i + \sum_{j \to i} x_j\big) / \big(1 + |M_i|\big)$. Then $n - R$ tokens are left.
 #
+# A letter with two meanings: ToMe's $r$ (lessons 02 and 03) is a count, the number of tokens that a block merges. From here
+# on `r` is the share $R / |S|$, and $R$ is the count.
+#
 # The paper prints the $\sqrt D$ of its attention outside the softmax; the usual form, used here, has it inside:
 # $\mathrm{softmax}(QK^\top\!/\sqrt D)\,V$.
 
@@ -343,7 +346,7 @@ plots.show(plots.groups(film.frames, named, grid, pick=5, film="film", title="Pa
 
 # %% [markdown]
 # Block 1 merges like with like within 6 frames: figures keep their colours at a sixth of the tokens. Later blocks must merge what is
-# not alike, because the count has to go down: parts of the actor join a prop or the ground. At the end 43 tokens stand for 9,216 patches.
+# not alike, because the count has to go down: parts of the actor join another figure or the ground. At the end 43 tokens stand for 9,216 patches.
 
 # %% [markdown]
 # ## What merging does to the tokens that matter
@@ -478,8 +481,9 @@ print("same as the mean of all patches:", torch.allclose(final_mean, tokens.resh
 
 # %% [markdown]
 # For a pretrained ViT that must not change (lesson 03), that is the point. For a network trained with merging it
-# throws away the one thing that merging can do for accuracy. The paper found plain averages better than size-weighted ones (its table
-# 7), without saying why; this is one good reason.
+# throws away the one thing that merging by itself can do for accuracy. The paper found plain averages better than size-weighted ones
+# (its table 7), without saying why; this may be a reason. (Lesson 08 does not find the difference in its toy films: there attention
+# may do what the weights do not.)
 
 # %% [markdown]
 # ## Where it fails: the comb

@@ -186,13 +186,13 @@ checks.centre_targets(centre_targets)
 # </details>
 
 # %% [markdown]
-# ## Coverage: what the guess is worth
+# ## Recall: what the guess is worth
 #
-# We call **coverage** the share of the actor's patches that are targets. Random targets cover $1/\gamma$ of anything: that
-# is chance. For the centre partition it depends on one number only, the share $f$ of the actor's patches that lie in
-# the centre:
+# We call **recall** the share of the actor's patches that are targets. (The code of this lesson calls it `coverage`.) Random
+# targets find $1/\gamma$ of anything: that is chance. For the centre partition it depends on one number only, the share
+# $f$ of the actor's patches that lie in the centre:
 #
-# $$ \text{coverage} = \frac{f}{\gamma/2} + \frac{1 - f}{3\gamma/2} $$
+# $$ \text{recall} = \frac{f}{\gamma/2} + \frac{1 - f}{3\gamma/2} $$
 
 # %% [markdown] tags=["prediction"]
 # **Before you go on:** which $f$ makes the guess no better than chance? And what are the best and the worst case, in
@@ -208,7 +208,7 @@ checks.centre_targets(centre_targets)
 # And it is a modest bet. It can win a factor of 2 and lose a third.
 
 # %% [markdown]
-# ## Your turn: expected coverage
+# ## Your turn: expected recall
 #
 # Write the formula for both guesses. For the boundary, remember that its densities have the ratio 3 to 1 as well, but are
 # scaled so that the total is $N/\gamma$.
@@ -250,7 +250,7 @@ checks.expected_coverage(expected_coverage)
 # %% [markdown] tags=["solution"]
 # <details><summary>Why this works</summary>
 #
-# Coverage is an average over the actor's patches, and each patch is a target with the density of the region that it is in.
+# Recall is an average over the actor's patches, and each patch is a target with the density of the region that it is in.
 # The boundary guess wins at most a factor of 1.2, because the boundary is large, and loses up to 60%.
 #
 # </details>
@@ -271,7 +271,7 @@ def coverage(targets: torch.Tensor, actor: torch.Tensor) -> torch.Tensor:
     return (chosen & actor).sum(1) / actor.sum(1)
 
 # %% [markdown] tags=["prediction"]
-# **Before you run it:** what is the coverage of every sixth token in the three kinds of film?
+# **Before you run it:** what is the recall of every sixth token in the three kinds of film?
 #
 # *My guess:*
 
@@ -326,7 +326,7 @@ for name, targets in baselines.items():
 # fall has nothing to do with the grid.
 
 # %% [markdown]
-# ## Coverage, measured
+# ## Recall, measured
 #
 # First the share $f$ of the actor that is in the centre, because everything should follow from it:
 
@@ -335,7 +335,7 @@ inside = {way: float(((actor & centre).sum(1) / actor.sum(1)).mean()) for way, a
 {way: round(f, 2) for way, f in inside.items()}
 
 # %% [markdown] tags=["prediction"]
-# **Before you run it:** chance is 0.17. Use your formula: what will the centre and the boundary cover in each kind of film?
+# **Before you run it:** chance is 0.17. Use your formula: what will the recall of the centre and of the boundary be in each kind of film?
 #
 # *My six numbers:*
 
@@ -369,12 +369,12 @@ for way, f in inside.items():
 # %% [markdown]
 # ## After merging: how loud is the actor?
 #
-# Coverage counts targets. What we care about is what is left after merging. The network ends in the average over all
+# Recall counts targets. What we care about is what is left after merging. The network ends in the average over all
 # tokens, and lesson 04 asked how much the actor weighs in it. The answer: as much as its share of the targets, if like is
-# merged with like. An actor of $A$ patches has $\text{coverage} \cdot A$ of the $N / \gamma$ targets, so
+# merged with like. An actor of $A$ patches has $\text{recall} \cdot A$ of the $N / \gamma$ targets, so
 #
 # $$ \frac{\text{share of the mean after merging}}{\text{share before}} =
-#    \frac{\text{coverage} \cdot A \,/\, (N / \gamma)}{A \,/\, N} = \gamma \cdot \text{coverage}. $$
+#    \frac{\text{recall} \cdot A \,/\, (N / \gamma)}{A \,/\, N} = \gamma \cdot \text{recall}. $$
 #
 # To measure it there is a neat way, because merging is linear: merge the actor's *mask* with the same `Merge`. A token made of
 # two actor patches and one of sky gets 2/3. The mean over all tokens is the actor's share.
@@ -487,21 +487,21 @@ plots.show(plots.bars(final, "actor's share of the final mean, in multiples of i
 # nobody can say from 60 films which guess is best.
 #
 # Knowing that the actor is in the middle quarter of the frame is worth a factor of 4 at most. Knowing *which patches* are the
-# actor is worth more: with all of them as targets coverage would be 1, and the first block alone would give $\gamma$.
+# actor is worth more: with all of them as targets recall would be 1, and the first block alone would give $\gamma$.
 
 # %% [markdown]
 # ## What the paper reports, and what we measured
 #
 # | | VTM paper, long films (LVU) | here, toy films |
 # |---|---|---|
-# | measured | accuracy of trained networks, no error bars | coverage and share of the mean, 60 films of each kind |
+# | measured | accuracy of trained networks, no error bars | recall and share of the mean, 60 films of each kind |
 # | centre | better than naive in general | better than random targets in centred and roaming films, worse in handheld ones |
 # | boundary | worse than naive in general | worse than random targets in centred and roaming films, better in handheld ones |
 #
 # (Random targets stand for naive ones without the comb. After three blocks the differences in handheld films drown in the
 # spread from film to film.) The two agree as far as they can be compared: the films of LVU come from the cinema, where
-# somebody composes the picture around the actors. What our films add is the reason. Coverage depends on $f$ and on
-# nothing else.
+# somebody composes the picture around the actors. What our films add is the reason. At one $\gamma$, recall depends on
+# $f$ and, but for the comb, on nothing else.
 #
 # A larger share of the mean is not yet a better answer. Whether accuracy follows is the business of
 # [lesson 08](08_the_comparison.ipynb), with seeds and intervals.
@@ -523,14 +523,14 @@ plots.show(plots.bars(final, "actor's share of the final mean, in multiples of i
 # ## Recap
 #
 # - Region-concentrated merging puts half of the targets into the middle quarter of the frame, by a guess about films.
-# - Coverage follows from $f$, the share of the actor in the centre. The guess pays above $f = 1/4$.
-# - If like is merged with like, the actor's share of the mean grows by $\gamma \cdot$ coverage. Blind partitions leave it at 1.
+# - Recall follows from $f$, the share of the actor in the centre. The guess pays above $f = 1/4$.
+# - If like is merged with like, the actor's share of the mean grows by $\gamma \cdot$ recall. Blind partitions leave it at 1.
 # - Regular partitions alias: they make combs. Compare with staggered or random targets.
 #
 # **Three questions**
 #
 # 1. Why does the second factor have to be $3\gamma/2$?
-# 2. In a set of talking-head videos, 80% of the speaker's patches lie in the centre. What is the coverage at $\gamma = 10$,
+# 2. In a set of talking-head videos, 80% of the speaker's patches lie in the centre. What is the recall at $\gamma = 10$,
 #    beside chance?
 # 3. Somebody reports that naive VTM beats centre-concentrated VTM on a set of centred films, at $\gamma = 4$ on a grid of
 #    16 x 16. What would you look at first?

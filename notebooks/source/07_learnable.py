@@ -24,8 +24,8 @@ from vtm_lesson.training import Items, Recipe, evaluate, fit
 # %% [markdown]
 # ## The question
 #
-# Lesson 05 wrote a rule: what matters is in the centre. Lesson 06 wrote another: what matters moves. Each was right in one way
-# of filming, and wrong in the others. We could go on writing rules.
+# Lesson 05 wrote a rule: what matters is in the centre. Lesson 06 wrote another: what matters moves. Each was right in some ways
+# of filming, and wrong in others. We could go on writing rules.
 #
 # Or we stop. The network is trained on films with labels, and its loss says how well it answers. **Let the loss say what is
 # salient.** Give every token a score that depends on learnable numbers, pick targets by the score, train:
@@ -112,7 +112,7 @@ print("targets", targets[0].tolist(), "dtype", targets.dtype, "requires_grad", t
 # %% [markdown]
 # Positions are whole numbers; no gradient goes through them. So $U_s$ would stay for ever what it was at the start.
 #
-# Lesson 10 looks at ways to force a gradient through the choice. VTM does something simpler. Look at the second line of the figure: an
+# There are ways to force a gradient through the choice. VTM does something simpler. Look at the second line of the figure: an
 # *average* with weights that depend on $s$ has a slope everywhere. And there is such an average in the network already.
 
 # %% [markdown]
@@ -134,8 +134,9 @@ print("targets", targets[0].tolist(), "dtype", targets.dtype, "requires_grad", t
 # the usual one, and surely what is meant.)
 #
 # **4.** The main path goes on as in lessons 04 to 06: plain attention, then targets sampled with $s$, match, merge. The
-# auxiliary path has its own queries, keys and values, and eq. 10. Its output is merged *with the main path's assignment*, and
-# added to the main path's.
+# auxiliary path has its own queries, keys and values, and eq. 10. In block 1 it starts from the same tokens as the main path, in
+# blocks 2 and 3 from what it gave itself in the block before. Its output is merged *with the main path's assignment*, and added to
+# the main path's.
 #
 # **5.** The loss sees the sum. Through the auxiliary path it reaches $s$, and from there $U_s$. When training is over, the
 # auxiliary path has done its work, and is not run any more.
@@ -365,8 +366,8 @@ checks.drawn_targets(drawn_targets)
 # ## Films, tokens, labels
 #
 # Three sets of films that share none: 600 to train on, 150 for **validation** (every choice is made on these), 150 for the **test**, looked at
-# once, at the end. 12 frames of 8 x 8 patches: 768 tokens. The label is the actor's gesture, one of eight; four or more props in other
-# colours gesture, too.
+# once, at the end. 12 frames of 8 x 8 patches: 768 tokens. The label is the actor's gesture, one of eight; four or more other
+# figures, the **props**, gesture in other colours.
 #
 # A frozen encoder turns each patch into 48 numbers. It was trained to tell the hue and the gesture of *any* figure, all hues
 # alike. So what the actor does is in the tokens, but **nothing says that the orange figure is the one that counts**. That must come from the labels.
@@ -430,8 +431,8 @@ def score(items: Items, U: torch.Tensor) -> torch.Tensor:
 
 
 # %% [markdown] tags=["prediction"]
-# **Before you run it:** motion targets failed in handheld films, the centre failed everywhere but in centred ones. Where will learned
-# saliency fail? And what becomes of the props?
+# **Before you run it:** motion targets failed in handheld films and were near chance in centred ones; the centre failed in handheld ones.
+# Where will learned saliency fail? And what becomes of the props?
 #
 # *My guess:*
 
@@ -539,8 +540,8 @@ plots.show(
 
 # %% [markdown]
 # The sceptic deserves the middle rows. With shuffled labels the seeds scatter round chance: a head can always learn its 600 films by
-# heart a little, and whatever helps with that is called salient for a while. In trials before this lesson we caught the actor at 0.6 in one such
-# run, and at 0.02 in another. **A recall above chance in one run proves nothing; look for what all seeds share, and run the control.**
+# heart a little, and whatever helps with that is called salient for a while. In other such runs its recall was 0.6 once, and 0.02
+# once. **A recall above chance in one run proves nothing; look for what all seeds share, and run the control.**
 #
 # The lower rows are the point of the lesson. Asked for brightness, the same code on the same films empties the actor of targets and
 # turns to the walls. Saliency is not a property of a film. It belongs to a *question about* a film, and here it was learned from nothing but answers.
@@ -692,7 +693,7 @@ plots.show(
 )
 
 # %% [markdown]
-# Eq. 10 in full does its work: $U_s$ of the first block finds the actor, here, too, with $s$ whispering through $1/\sqrt{48}$.
+# Eq. 10 in full works, too: $U_s$ of the first block finds the actor, although $1/\sqrt{48}$ makes $s$ seven times softer.
 #
 # And the answers? Each learnable network is asked twice: with both paths, as in training, and with the main path alone, as at test time.
 
@@ -711,10 +712,10 @@ for name, model in models.items():
     print(f"{name:17s} train loss {trained:.2f}   accuracy, main path {main:.2f}   both paths {both}")
 
 # %% [markdown]
-# Two honest observations.
+# Two observations.
 #
-# **The main path misses its partner.** Head and blocks were trained with two paths, and at test time there is one. Before writing this we
-# trained each reading with three seeds (0, 1, 2; validation films). Without the auxiliary path, "add" lost 0.08, 0.29 and 0.22 of accuracy, and
+# **The main path misses its partner.** Head and blocks were trained with two paths, and at test time there is one. Three seeds of
+# each reading (0, 1, 2; validation films) say what that costs. Without the auxiliary path, "add" lost 0.08, 0.29 and 0.22 of accuracy, and
 # "heads" 0.11, 0.04 and 0.02; and one of the three "add" runs ended with a recall of 0.21, its targets nowhere near the actor. So we go on with
 # "heads". (The run above is seed 0. `network(seed)` and `Recipe(seed=...)` give the others.)
 #
@@ -722,7 +723,7 @@ for name, model in models.items():
 # things. One suspect can be seen in the table: the learnable networks fit their 600 films better, and other films worse. Random targets are new in
 # every step, and that keeps a network from learning its films by heart. Another: matching puts like to like, so the actor's tokens share groups
 # even when targets are random, and attention can look for them. A third: attention runs *before* merging, and can carry the actor's message
-# into any token. (We tried merging first, one seed: random targets were still ahead.) In the probe above nothing stood between tokens
+# into any token. (With merging first, random targets were still ahead, on one seed.) In the probe above nothing stood between tokens
 # and answer, and saliency decided everything. Which of the two a real task resembles has to be measured, with many seeds and more films than these: lesson 08.
 
 # %% [markdown]
@@ -823,8 +824,9 @@ print("probe: more than half of the gap from random to oracle:   ", min(answers[
 # it shows saliency maps that settle on people and the things they handle; and it reports no error bars.
 #
 # We have measured, on films where the truth is known: saliency learned from labels alone finds the actor in all three ways of
-# filming, where motion and the centre each fail in two; and when nothing but merging stands between tokens and answer, that decides the
-# answer. We have *not* found it to make a trained network better, with one seed and 600 small films. Lesson 08 puts error bars on all of this.
+# filming, while motion fails in handheld films and is near chance in centred ones, and the centre fails in handheld ones; and when
+# nothing but merging stands between tokens and answer, that decides the answer. We have *not* found it to make a trained
+# network better, with one seed and 600 small films. Lesson 08 puts error bars on all of this.
 #
 # ## Where it fails
 #
@@ -832,7 +834,7 @@ print("probe: more than half of the gap from random to oracle:   ", min(answers[
 # - **One direction in the space of keys.** $s$ looks at each token by itself. "The figure that goes against the stream" is no direction
 #   $U_s$; what the keys do not say, saliency cannot find. (Ours come from an encoder that knows hues.)
 # - **A plateau.** Early on, saliency and head wait for each other: a head that reads nothing yet sends a gradient that means
-#   little. With an earlier, weaker encoder the loss of our network stood near chance for four epochs. Its recall was 0.75 by then, a fine map to print; and
+#   little. With a weaker encoder the loss of our network stood near chance for four epochs. Its recall was 0.75 by then, a fine map to print; and
 #   shuffled labels gave the same 0.75.
 # - **Recall is not accuracy**, as the network has shown.
 

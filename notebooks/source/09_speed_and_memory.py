@@ -570,8 +570,8 @@ memory["merging first, fused, by chunks"] = measuring.peak_tensors(lambda: by_ch
 print(f"merging before against after attention: x{measuring.words(measuring.ratio(times, 'after', 'before'))}")
 
 # %% [markdown]
-# Block 1 has 7 times fewer FLOPs by the ledger, in which matching, 105 million as before, is now a quarter. Expect less from the clock: finding out
-# what to merge takes as long as before, and more of it than its FLOPs say, as searching and sorting are not in the ledger. Amdahl again.
+# Block 1 has 7 times fewer FLOPs by the ledger. Matching still makes 105 million of them, now a quarter. Expect less from the clock: finding out
+# what to merge takes as long as before, and longer than its FLOPs say, as searching and sorting are not in the ledger. Amdahl again.
 
 # %% [markdown]
 # ## Inside the matcher
@@ -603,8 +603,8 @@ plots.show(plots.cost(sizes, peaks, ylabel="MiB", title="Peak memory of matching
 print("match against match_plain", *faster, sep="\n")
 
 # %% [markdown]
-# The plain version's memory goes up by three at first and by nearly four in the end, as the scores take over. That of `match` does so only
-# until the scores fill a tile (16 MiB); from there on it grows in proportion to the tokens at most. For few tokens there is no time to gain.
+# The plain version's memory goes up by three at first and by nearly four in the end, as the scores take over. The memory of `match` does so
+# only until the scores fill a tile (16 MiB); from there on it grows in proportion to the tokens at most. For few tokens there is no time to gain.
 # For many, tiles stay in the processor's cache while their maxima are looked for, and on some processors there is one more trick.
 #
 # It is for processors that multiply **bfloat16** by themselves, about twice as fast as float32, with 8 significant bits in
@@ -1024,4 +1024,4 @@ else:  # in a process of its own: Triton looks at this variable once, when it is
 #
 # </details>
 #
-# **Next:** more lessons are in [the table of lessons](../README.md#what-you-will-learn).
+# This is the last lesson. [The table of lessons](../README.md#what-you-will-learn) leads back to all of them.

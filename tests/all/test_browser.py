@@ -14,26 +14,25 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-LESSON = ROOT / "notebooks" / "00_start_here.ipynb"
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is found: on Debian, apt-get install chromium")
 
 
 @pytest.fixture(scope="module")
-def address(tmp_path_factory):
-    """JupyterLab's address of lesson 00, token included, while the server runs as `make lab` starts it."""
+def lab(tmp_path_factory):
+    """JupyterLab's address of lesson 00, token included, and the learner's folder, while it runs as in `make lab`."""
     home = tmp_path_factory.mktemp("home")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     env = os.environ | {"HOME": str(home), "JUPYTER_RUNTIME_DIR": str(home / "runtime")}
     command = [sys.executable, ROOT / "tools" / "lab.py", "--no-browser", f"--port={port}", "--port-retries=0"]
-    command.append(f"--FileCheckpoints.checkpoint_dir={home}")  # JupyterLab keeps a copy of what it opens
+    command += ["--folder", home / "work"]
     log = home / "log"
     with log.open("w") as out:
         server = subprocess.Popen(command, stdout=out, stderr=out, env=env, cwd=ROOT)
     try:
-        yield wait_for_address(server, port, log)
+        yield wait_for_address(server, port, log), home / "work"
     finally:
         server.terminate()
         server.wait(30)
@@ -41,7 +40,7 @@ def address(tmp_path_factory):
 
 def wait_for_address(server: subprocess.Popen, port: int, log: Path) -> str:
     for _ in range(600):
-        found = re.search(rf"http://127\.0\.0\.1:{port}/lab/tree/notebooks\S*token=\w+", log.read_text())
+        found = re.search(rf"http://127\.0\.0\.1:{port}/lab/tree/00_\S*token=\w+", log.read_text())
         if found:  # it is printed a moment before the server listens
             with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
                 return found.group()
@@ -60,14 +59,21 @@ def browser():
         started.close()
 
 
-def test_lesson_00_opens_with_its_title(browser, address):
-    before = LESSON.read_bytes()
-    first = "".join(json.loads(before)["cells"][0]["source"])
+def test_lesson_00_opens_to_work_in_and_the_solved_one_is_a_click_away(browser, lab):
+    address, folder = lab
+    files = {path: path.read_bytes() for path in folder.rglob("*.ipynb")}
+    first = "".join(json.loads(files[folder / "00_start_here.ipynb"])["cells"][0]["source"])
     title = re.search(r"^# (.+)$", first, re.MULTILINE).group(1)
     page = browser.new_page()
     page.goto(address)
     heading = page.locator(".jp-Notebook .jp-RenderedMarkdown h1").first
     heading.wait_for(timeout=60_000)
     assert heading.inner_text().rstrip("¶") == title
+    page.get_by_role("link", name="solved lesson").first.click()
+    tabs = page.locator("#jp-main-dock-panel .lm-TabBar-tabLabel")
+    tabs.nth(1).wait_for(timeout=60_000)
+    assert tabs.all_inner_texts() == ["00_start_here.ipynb", "00_solved_start_here.ipynb"]
+    page.locator(".jp-NotebookPanel:not(.lm-mod-hidden) .jp-Notebook-toolbarCellType").wait_for(timeout=60_000)
+    assert page.get_by_text("Validate", exact=True).count() == page.get_by_text("Create Assignment").count() == 0
     page.close()
-    assert LESSON.read_bytes() == before, "opening a lesson changes nothing"
+    assert {path: path.read_bytes() for path in files} == files, "opening a lesson changes nothing"

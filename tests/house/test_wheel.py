@@ -201,6 +201,12 @@ def test_its_command_answers(installed):
     assert "--quick" in installed.python("-m", "vtm_lesson", "compare", "--help")
 
 
+def test_its_lab_copies_the_lessons_into_the_current_folder(installed):
+    installed.python("-m", "vtm_lesson", "lab", "--version")  # JupyterLab's own, which then stops
+    assert (installed.away / "vtm-lessons" / "00_start_here.ipynb").is_file()
+    assert (installed.away / "vtm-lessons" / "solved" / "00_solved_start_here.ipynb").is_file()
+
+
 def test_what_it_makes_goes_into_the_current_folder(installed):
     before = {path: path.stat().st_mtime for path in installed.target.rglob("*") if path.suffix in (".json", ".png")}
     code = """

@@ -3,6 +3,7 @@
 import ast
 import importlib
 import itertools
+import re
 from fractions import Fraction
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from helpers import python
 
 from vtm_lesson import checks, teaching
 
-NAMES = [name for name in checks.__all__ if name not in ("Exercise", "difference")]
+NAMES = [name for name in checks.__all__ if isinstance(getattr(checks, name), checks.Exercise)]
 EXERCISES = [getattr(checks, name) for name in NAMES]
 MISTAKES = [(e, words, wrong) for e in EXERCISES for words, wrong in e.mistakes]
 
@@ -79,9 +80,11 @@ def test_grading_raises(monkeypatch):
 
 def test_hints_come_one_after_another(capsys):
     exercise = checks.Exercise("demo", lambda n: n + 1, lambda: [("one", (1,))], ("a", "b", "c"))
-    for expected in ("1 of 3: a", "2 of 3: b", "3 of 3: c", "3 of 3: c"):
+    for expected in ("1 of 3: a", "2 of 3: b", "3 of 3: c", "all 3 hints"):
         exercise(lambda n: n)
         assert expected in capsys.readouterr().out
+    exercise(lambda n: n)
+    assert "int" not in capsys.readouterr().out.replace("input", ""), "where else to look is said once"
     with pytest.raises(ValueError, match="1 to 3"):
         exercise.hint(4)
 
@@ -163,8 +166,8 @@ def test_the_right_values_are_right_in_another_form(given, expected):
         (np.ones(3), torch.arange(3), "expected whole numbers (torch.int64), got torch.float64."),
         (torch.tensor([False, True]), torch.arange(2), "expected numbers (torch.int64), got True and False"),
         (torch.ones(2) * 1j, torch.ones(2), "expected real numbers (torch.float32), got torch.complex64."),
-        ([torch.ones(3), torch.ones(3)], torch.ones(2, 3), "expected one tensor, got 2; torch.stack or torch.cat"),
-        ([torch.ones(1), torch.ones(1)], torch.ones(2, 1), "expected one tensor, got 2; torch.stack or torch.cat"),
+        ([torch.ones(3), torch.ones(3)], torch.ones(2, 3), "got a list of 2 tensors; torch.stack makes one of them."),
+        ([torch.ones(1), torch.ones(1)], torch.ones(2, 1), "got a list of 2 tensors; torch.stack makes one of them."),
         ([[1.0], [1.0, 2.0]], torch.ones(2, 2), "expected a tensor, got 2 results."),
         (np.array(["a", "b"]), torch.ones(2), "expected a tensor, got an array of shape (2,)."),
         (np.array(["a", "b"]), "a", "expected 'a', got array("),
@@ -314,3 +317,131 @@ def test_an_unknown_name_says_which_there_are():
 def test_showing_a_check_gives_nothing_away():
     shown = repr(checks.alternate)
     assert "checks.alternate.hint()" in shown and checks.alternate.hints[0] not in shown and len(shown) < 120
+
+
+def demo(**more):
+    """n + 1 for one number, then for 3 and 30 numbers."""
+    cases = [(f"{n} numbers", (torch.arange(float(n)),)) for n in (30, 3, 8)]
+    return checks.Exercise("demo", lambda x: x + 1, lambda: cases, ("a", "b", "c"), **more)
+
+
+def unknown_name(x):
+    return unknown + x  # noqa: F821
+
+
+def without_end(x):
+    return without_end(x)
+
+
+def in_place(x):
+    return x.add_(1)
+
+
+SLIPS = {
+    "NameError": unknown_name,
+    "RecursionError": without_end,
+    "changed its input": in_place,
+    "give the function itself": 3,
+    "is not solved yet": stops(NotImplementedError()),
+    "returned nothing": lambda x: None,
+    "expected a tensor, got a str": lambda x: "text",
+    "got a list of": lambda x: [x, x],
+    "got True and False": lambda x: x > 1,
+}
+
+
+@pytest.mark.parametrize("words", SLIPS)
+def test_a_slip_costs_no_hint(words, capsys):
+    exercise = demo()
+    exercise.tolerance = 0
+    if words == "got True and False":
+        exercise.answer = lambda x: (x + 1).long()
+    for _ in range(4):
+        exercise(SLIPS[words])
+        out = capsys.readouterr().out
+        assert words in out and "Hint" not in out
+        assert ("checks.demo.hint() shows a hint." in out) == (not out.startswith("…"))
+    exercise(lambda x: exercise.answer(x) + 1)
+    out = capsys.readouterr().out
+    assert "Hint 1 of 3: a" in out and "checks.demo.hint() shows the next one." in out
+
+
+def test_the_hints_start_again_after_success(capsys):
+    exercise = demo()
+    for _ in range(2):
+        exercise(lambda x: x)
+    exercise(exercise.answer)
+    exercise(lambda x: x)
+    assert "Hint 1 of 3" in capsys.readouterr().out.splitlines()[-2]
+
+
+def test_where_else_to_look_is_said_again_when_a_hint_is_asked_for(capsys):
+    exercise = demo()
+    for _ in range(5):
+        exercise.hint()
+    assert capsys.readouterr().out.count("The solved notebook of this lesson has an answer.") == 2
+    exercise.hint(1)
+    assert "Hint 1 of 3: a" in capsys.readouterr().out
+
+
+def test_the_smallest_case_that_fails_is_shown(capsys):
+    exercise = demo()
+    exercise(lambda x: x)
+    assert capsys.readouterr().out.startswith("✗ demo, 3 numbers: ")
+    exercise(lambda x: x if len(x) > 3 else x + 1)
+    assert capsys.readouterr().out.startswith("✗ demo, 8 numbers: ")
+    exercise(lambda x: x if len(x) > 3 else 1 / 0)
+    assert capsys.readouterr().out.startswith("✗ demo, 8 numbers: "), "a wrong answer before an input that stops it"
+
+
+def numbers_in(lines):
+    return sum(len(re.findall(r"-?[\d.]+", line.split(": ")[1])) for line in lines if "shape" not in line)
+
+
+@pytest.mark.parametrize("exercise, words, wrong", MISTAKES, ids=lambda x: getattr(x, "name", ""))
+def test_a_message_holds_a_row_of_numbers_at_most(exercise, words, wrong, capsys):
+    exercise(wrong)
+    out = capsys.readouterr().out
+    rows = [line for line in out.splitlines() if re.match(r" +(input|expected|yours): ", line)]
+    assert len(rows) == 3 and numbers_in(rows) <= 24, out
+    hidden = any(re.search(r"of shape|\d numbers", row) for row in rows)
+    assert hidden == (f"checks.{exercise.name}.show() shows all of it." in out), out
+
+
+def test_show_prints_the_case_that_failed_in_full(capsys):
+    exercise = demo()
+    exercise.show()
+    assert "nothing to show" in capsys.readouterr().out
+    exercise(lambda x: x if len(x) > 8 else x + 1)
+    assert "tensor of shape (30,)" in capsys.readouterr().out
+    exercise.show()
+    out = capsys.readouterr().out
+    assert all(f"{word}: tensor of shape (30,)" in out for word in ("x", "expected", "yours")) and "..." not in out
+    assert out.count("29.") == 3 and "30." in out
+    exercise(exercise.answer)
+    capsys.readouterr()
+    exercise.show()
+    assert "nothing to show" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("exercise", EXERCISES, ids=lambda e: e.name)
+def test_show_prints_whatever_was_given(exercise, capsys):
+    for answer in (lambda *_: Unreadable(), lambda *_: Endless(), lambda *_: endless_list(), stops(ValueError("no"))):
+        exercise(answer)
+        exercise.show()
+        assert len(capsys.readouterr().out) < 100_000
+
+
+def test_a_list_of_tensors_is_told_what_joins_it():
+    one = torch.ones(2, 3)
+    assert "a list of 2 tensors; torch.stack makes" in checks.difference([one[0], one[1]], one)
+    assert "a tuple of 2 tensors; torch.cat makes" in checks.difference((one[:1], one[1:]), one)
+    assert checks.difference([one, one], one).endswith("got a list of 2 tensors.")
+
+
+@pytest.mark.parametrize("value", [float("inf"), float("-inf"), float("nan")])
+def test_infinity_is_like_itself_so_that_a_mistake_that_gives_it_is_named(value):
+    assert checks.difference(np.float32(value), value) is None
+    assert checks.difference(1.0, value) is not None and checks.difference(-value, 1.0) is not None
+    if value == value:
+        assert checks.difference(-value, value) is not None

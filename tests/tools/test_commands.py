@@ -25,11 +25,12 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
-import lab
 import lock
 import setup_env
+from vtm_lesson import paths
+from vtm_lesson.teaching import lab, work
 
-ROOT = Path(lab.__file__).resolve().parent.parent
+ROOT = Path(setup_env.__file__).resolve().parent.parent
 SETTINGS = tomllib.loads((ROOT / "pyproject.toml").read_text())
 PROJECT = SETTINGS["project"]
 
@@ -495,23 +496,93 @@ def test_a_python_without_venv_gets_a_sentence(setup, monkeypatch):
 
 
 def test_lab_options():
-    bare = lab.options({}, "linux", False, [])
+    def options(env, platform="linux", root_user=False, extra=()):
+        return lab.options(ROOT / "work", env, platform, root_user, list(extra))
+
+    bare = options({})
     assert "--ServerApp.ip=127.0.0.1" in bare and "--no-browser" in bare and "--allow-root" not in bare
     assert not any("token" in option or "password" in option for option in bare), "JupyterLab makes its own token"
-    assert "--allow-root" in lab.options({}, "linux", True, [])
-    assert "--no-browser" not in lab.options({"DISPLAY": ":0"}, "linux", False, [])
-    assert "--no-browser" not in lab.options({}, "darwin", False, [])
-    given = lab.options({}, "linux", False, ["--no-browser", "--port=8899", "--ip=0.0.0.0"])
+    assert "--allow-root" in options({}, root_user=True)
+    assert "--no-browser" not in options({"DISPLAY": ":0"})
+    assert "--no-browser" not in options({}, "darwin")
+    given = options({}, extra=["--no-browser", "--port=8899", "--ip=0.0.0.0"])
     assert given.count("--no-browser") == 1 and given[-2:] == ["--port=8899", "--ip=0.0.0.0"]
     assert "--ServerApp.ip=127.0.0.1" not in given, "whoever names an address gets that one"
 
 
-def test_lab_opens_lesson_00(tmp_path: Path):
-    (tmp_path / "notebooks").mkdir()
-    assert lab.first_lesson(tmp_path) == "/lab/tree/notebooks"
-    for name in ("00_start.new.ipynb", "00_start.mine.ipynb", "00_start.ipynb", "00_begin.mine.ipynb", "01_next.ipynb"):
-        (tmp_path / "notebooks" / name).touch()
-    assert lab.first_lesson(tmp_path) == "/lab/tree/notebooks/00_start.ipynb"
+def test_lab_opens_the_copy_of_lesson_00_to_work_in(tmp_path: Path):
+    assert lab.first_lesson(tmp_path / "my work", tmp_path) == "/lab/tree/my%20work"
+    assert lab.first_lesson(tmp_path, tmp_path) == "/lab"
+    work.update(tmp_path / "my work", say=lambda line: None)
+    (tmp_path / "my work" / "00_before.ipynb").touch()  # the learner's own
+    assert lab.first_lesson(tmp_path / "my work", tmp_path) == "/lab/tree/my%20work/00_start_here.ipynb"
+    assert work.root_of(ROOT / "work") == ROOT, "in a checkout all of it can be looked at"
+    assert work.root_of(tmp_path / "my work") == tmp_path / "my work"
+
+
+@pytest.fixture
+def command(monkeypatch):
+    """The command `lab`; it returns how JupyterLab would be started: the options, and the environment."""
+    started = []
+
+    def start(program, command, env):
+        started.append((command, env))
+        raise SystemExit(0)
+
+    monkeypatch.setattr(os, "execve", start)
+    monkeypatch.setattr(lab, "subprocess", type("", (), {"call": lambda command, env: start("", command, env)}))
+
+    def call(*argv: str):
+        with pytest.raises(SystemExit) as end:
+            lab.main(argv)
+        assert end.value.code == 0
+        return started.pop()
+
+    return call
+
+
+def test_the_command_lab_hands_on_what_jupyterlab_knows(command, tmp_path: Path, monkeypatch):
+    monkeypatch.setenv("JUPYTER_CONFIG_PATH", "mine")
+    options, env = command("--folder", str(tmp_path / "w"), "--port", "8899", "--no-browser", "--ip=::1", "--debug")
+    assert options[1:3] == ["-m", "jupyterlab"] and f"--ServerApp.root_dir={tmp_path / 'w'}" in options
+    assert {"--port=8899", "--no-browser", "--ip=::1", "--debug"} <= set(options)
+    assert env[paths.WORK] == str(tmp_path / "w"), "for what is stored beside the copies"
+    assert env["JUPYTER_CONFIG_PATH"] == os.pathsep.join([str(lab.SETTINGS), "mine"])
+    assert env["PATH"].startswith(str(Path(sys.executable).parent) + os.pathsep)
+
+
+def test_what_the_lab_cannot_do_gets_one_sentence(tmp_path: Path, monkeypatch, capsys):
+    def refused(*argv: str) -> str:
+        assert lab.main(argv) == 1
+        (line,) = capsys.readouterr().err.splitlines()
+        return line
+
+    assert "name another folder" in refused("--folder", str(ROOT / "notebooks" / "exercises"))
+    (tmp_path / "file").touch()
+    assert re.search(r"was not brought up to date: .*file.*--folder", refused("--folder", str(tmp_path / "file")))
+
+    def full(number):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as disk:
+        disk.setattr(os, "fsync", full)
+        assert "No space left on device" in refused("--folder", str(tmp_path / "w"))
+    monkeypatch.setitem(sys.modules, "jupyterlab", None)
+    assert re.search(r"pip install jupyterlab\. The lessons are in .*w\.$", refused("--folder", str(tmp_path / "w")))
+    assert (tmp_path / "w" / "00_start_here.ipynb").is_file()
+
+
+def test_nbgraders_buttons_are_off_in_this_lab_only():
+    code = "from jupyterlab_server.config import get_static_page_config as c; print(c().get('disabledExtensions', {}))"
+
+    def disabled(env: dict[str, str]) -> dict[str, bool]:
+        done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        return ast.literal_eval(done.stdout)
+
+    here = {name: value for name, value in os.environ.items() if name != "JUPYTER_CONFIG_PATH"}
+    assert disabled(lab.environment(ROOT / "work", here))["@jupyter/nbgrader"]
+    assert not disabled(here).get("@jupyter/nbgrader")
 
 
 def test_a_closed_home_folder_is_not_needed(tmp_path: Path, monkeypatch):
@@ -530,13 +601,14 @@ def test_lab_answers_on_the_loopback_address_with_its_token(tmp_path: Path):
     env = {k: v for k, v in os.environ.items() if k not in ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER")}
     env |= {"HOME": str(tmp_path), "JUPYTER_RUNTIME_DIR": str(tmp_path / "run")}
     log = tmp_path / "log"
-    command = [sys.executable, str(ROOT / "tools" / "lab.py"), "--no-browser", f"--port={port}", "--port-retries=0"]
+    command = [sys.executable, str(ROOT / "tools" / "lab.py"), f"--folder={tmp_path / 'work'}"]
+    command += ["--no-browser", f"--port={port}", "--port-retries=0"]
     with log.open("w") as out:
         server = subprocess.Popen(command, stdout=out, stderr=out, env=env, cwd=ROOT)
     try:
         token, status = None, None
         for _ in range(600):
-            found = re.search(rf"http://127\.0\.0\.1:{port}/lab/tree/notebooks\S*token=(\w+)", log.read_text())
+            found = re.search(rf"http://127\.0\.0\.1:{port}/lab/tree/00_\S*token=(\w+)", log.read_text())
             if found or server.poll() is not None:
                 token = found and found.group(1)
                 break
@@ -553,6 +625,9 @@ def test_lab_answers_on_the_loopback_address_with_its_token(tmp_path: Path):
         with urllib.request.urlopen(asked, timeout=30) as answer:
             status = answer.status
         assert status == 200
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/lab?token={token}", timeout=30) as page:
+            assert re.search(r'"disabledExtensions": *\[[^]]*"@jupyter/nbgrader"', page.read().decode())
+        assert "nbgrader" not in log.read_text(), "nor does its server side say that it misses a course"
     finally:
         server.terminate()
         server.wait(30)
@@ -611,6 +686,8 @@ def test_make_passes_options_on():
 def test_make_clean_spares_the_learners_files():
     recipe = (ROOT / "Makefile").read_text().split("clean:")[1]
     assert "notebooks" not in recipe.split("##", 1)[1].split("\n", 1)[1] and "data" not in recipe.split("\n", 1)[1]
+    assert "work" not in recipe.split("\n", 1)[1]
+    assert "work/" in (ROOT / ".gitignore").read_text().splitlines()
 
 
 def test_ci_calls_both_test_commands():

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..merging.matching import match, nearest
+from . import slips_basics
 from .exercise import Case, Exercise, generator, random
 
 # ---------------------------------------------------------------------------------------------------------------
@@ -73,6 +74,7 @@ group_mean = Exercise(
             "You give every token its group's average, which is the unmerged film; give one row for each group.",
             lambda x, g: _group_mean(x, g)[g],
         ),
+        *slips_basics.GROUP_MEAN,
     ),
 )
 
@@ -121,6 +123,7 @@ tokens_in_film = Exercise(
             lambda f, s, p: f * s * s // (p * p),
         ),
         ("Tokens are whole: round size / patch down before you square it.", lambda f, s, p: f * (s / p) ** 2),
+        *slips_basics.TOKENS_IN_FILM,
     ),
     tolerance=0,
 )
@@ -163,6 +166,7 @@ attention_cost = Exercise(
             "Your bytes are those of the tokens; the scores are one number for every pair of tokens.",
             lambda n, d: (2 * n * n * d + 4 * n * d * d, 4 * n * d),
         ),
+        *slips_basics.ATTENTION_COST,
     ),
     tolerance=0,
 )
@@ -199,6 +203,7 @@ frames_that_fit = Exercise(
             "float32 has about seven digits: the root of a long number is rounded up. Take math.isqrt.",
             lambda b, p: int(torch.tensor(b / 4).sqrt()) // p,
         ),
+        *slips_basics.FRAMES_THAT_FIT,
     ),
     tolerance=0,
 )
@@ -229,6 +234,7 @@ alternate = Exercise(
             lambda n: (torch.arange(0, (n + 1) // 2), torch.arange((n + 1) // 2, n)),
         ),
         ("The last token is lost when n is odd.", lambda n: (torch.arange(0, n - 1, 2), torch.arange(1, n, 2))),
+        *slips_basics.ALTERNATE,
     ),
 )
 
@@ -324,6 +330,7 @@ nearest_target = Exercise(
             "You look at all keys, and every key is nearest to itself: sources look among the targets only.",
             lambda k, s, t: _pick(F.normalize(k, dim=1)[s] @ F.normalize(k, dim=1).T),
         ),
+        *slips_basics.NEAREST_TARGET,
     ),
 )
 
@@ -455,6 +462,7 @@ tome_step = Exercise(
             "It looks like plain dot products: normalise the keys before comparing them.",
             lambda x, k, r: _tome_variant(x, k, r, unit=False),
         ),
+        *slips_basics.TOME_STEP,
     ),
 )
 
@@ -470,7 +478,9 @@ def _proportional_cases() -> list[Case]:
         size = torch.randint(1, 9, (7,), generator=generator(seed)).float()
         cases.append((f"random tokens {seed}", (q, k, v, size)))
     q, k, v, size = cases[0][1]
-    return [("all sizes 1 (plain attention)", (q, k, v, torch.ones(7))), *cases]
+    # At D = 4 the root of D and half of it are the same number.
+    wide = (random(30, 3, 9), random(31, 5, 9), random(32, 5, 2), torch.tensor([1.0, 2, 1, 5, 3]))
+    return [("all sizes 1 (plain attention)", (q, k, v, torch.ones(7))), *cases, ("queries of nine numbers", wide)]
 
 
 proportional_attention = Exercise(
@@ -520,5 +530,6 @@ proportional_attention = Exercise(
             "That logarithm has the base 2; the softmax takes powers of e, so take the natural one, size.log().",
             lambda q, k, v, s: ((q @ k.T) / q.shape[1] ** 0.5 + s.log2()).softmax(dim=1) @ v,
         ),
+        *slips_basics.PROPORTIONAL_ATTENTION,
     ),
 )

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 
 from scipy.stats import t as student
 
+from . import slips_comparison
 from .exercise import Case, Exercise
 
 
@@ -76,6 +77,7 @@ mean_interval = Exercise(
         ("That is mean plus and minus one standard deviation.", lambda v: _interval(v, factor=1.0, root=False)),
         ("That is mean plus and minus one standard error.", lambda v: _interval(v, factor=1.0)),
         ("Those are the smallest and the largest run.", lambda v: (min(v), max(v))),
+        *slips_comparison.MEAN_INTERVAL,
     ),
 )
 
@@ -118,6 +120,7 @@ def _pairs() -> list[Case]:
         ("better on every seed, seeds of unequal difficulty", ([v + 0.03 for v in hard], hard)),
         ("worse on every seed", ([v - 0.02 - i / 500 for i, v in enumerate(hard)], hard)),
         ("a higher mean through one lucky seed", ([0.50, 0.51, 0.49, 0.50, 0.90], [0.52, 0.50, 0.51, 0.50, 0.51])),
+        ("a lower mean through one unlucky seed", ([0.52, 0.50, 0.51, 0.50, 0.51], [0.50, 0.51, 0.49, 0.50, 0.90])),
         ("the same", (hard, hard)),
         ("far apart", ([0.9, 0.91, 0.92], [0.5, 0.52, 0.51])),
         ("far apart, the other way", ([0.5, 0.52, 0.51], [0.9, 0.91, 0.92])),
@@ -212,5 +215,6 @@ told_apart = Exercise(
             "Student's factor for n seeds is student.ppf(0.975, n - 1); yours is for one seed more.",
             _better_by(lambda d: _interval(d, factor=_factor([*d, 0.0], 0.975))),
         ),
+        *slips_comparison.TOLD_APART,
     ),
 )

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ..merging.matching import match
 from ..merging.partition import uniform
+from . import slips_networks
 from .exercise import Case, Exercise, generator, random
 
 # ---------------------------------------------------------------------------------------------------------------
@@ -60,6 +61,7 @@ tokens_left = Exercise(
          lambda n, p, a: _tokens_left(n, p, a, half=lambda m: round(m / 2))),
         ("Half of an odd number is rounded down: the token without a partner stays.",
          lambda n, p, a: _tokens_left(n, p, a, half=lambda m: math.ceil(m / 2))),
+        *slips_networks.TOKENS_LEFT,
     ),
     tolerance=0,
 )  # fmt: skip
@@ -89,6 +91,7 @@ above = Exercise(
         ("Give the number of tokens, not a list of them.", lambda s, t: (s > t).sum(1)),
         ("That counts sources above the threshold in all images at once; let every image choose its own.",
          lambda s, t: int((s > t).all(0).sum())),
+        *slips_networks.ABOVE,
     ),
     tolerance=0,
 )  # fmt: skip
@@ -128,6 +131,7 @@ checkerboard = Exercise(
          lambda f, h, w: _board(f, h, w, (1, 1, 0))),
         ("That is every other token of the row-by-row order: on an even grid it is the same in every frame.",
          lambda f, h, w: torch.arange(1, f * h * w, 2)),
+        *slips_networks.CHECKERBOARD,
     ),
     tolerance=0,
 )  # fmt: skip
@@ -212,6 +216,7 @@ tokens_after = Exercise(
             "Only the targets are left with you; at R below |S| the sources that were not merged stay, too.",
             _left_with(lambda n, gamma, r: math.ceil(n / gamma)),
         ),
+        *slips_networks.TOKENS_AFTER,
     ),
 )
 
@@ -279,6 +284,7 @@ merge_in_chunks = Exercise(
             "gamma need not be a whole number: hand it on to uniform as it is.",
             lambda x, k, c, g: _merge_in_chunks(x, k, c, int(g)),
         ),
+        *slips_networks.MERGE_IN_CHUNKS,
     ),
 )
 
@@ -349,5 +355,6 @@ pooled_weight = Exercise(
             "Only the last merge counts in your result, one number for each of its tokens; go back to the patches.",
             lambda groups: _pooled_weight(groups[-1:]),
         ),
+        *slips_networks.POOLED_WEIGHT,
     ),
 )

@@ -9,7 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..merging.partition import region, uniform
+from ..merging.partition import uniform
+from . import slips_saliency
 from .exercise import Case, Exercise, generator, random
 
 # ---------------------------------------------------------------------------------------------------------------
@@ -52,7 +53,7 @@ def _regional(
 
 centre_targets = Exercise(
     "centre_targets",
-    answer=lambda frames, height, width, gamma: region(frames, height, width, gamma),
+    answer=lambda frames, height, width, gamma: _regional(frames, height, width, gamma),
     cases=lambda: [
         ("one frame of 4 x 4", (1, 4, 4, 4)),
         ("two frames, gamma does not divide N", (2, 4, 4, 3)),
@@ -98,6 +99,7 @@ centre_targets = Exercise(
             "That is every gamma-th token, naive VTM; here the centre is three times as dense.",
             lambda f, h, w, g: uniform(f * h * w, g),
         ),
+        *slips_saliency.CENTRE_TARGETS,
     ),
     tolerance=0,
 )
@@ -141,6 +143,7 @@ expected_coverage = Exercise(
             "A factor of gamma / 2 makes targets of a share 2 / gamma: divide, do not multiply.",
             lambda f, g, focus: f * g / 2 + (1 - f) * 1.5 * g if focus == "centre" else (1 - f) * g / 2 + f * 1.5 * g,
         ),
+        *slips_saliency.EXPECTED_COVERAGE,
     ),
 )
 
@@ -350,6 +353,7 @@ block_motion = Exercise(
             "Of shifts that fit equally well you take the shortest; take the first, counting up from -reach.",
             _motion_by(best=_shortest),
         ),
+        *slips_saliency.BLOCK_MOTION,
     ),
 )
 
@@ -406,6 +410,7 @@ motion_probability = Exercise(
             )
             for floor in (0.1, 0.5, 1.0)
         ),
+        *slips_saliency.MOTION_PROBABILITY,
     ),
 )
 
@@ -448,6 +453,7 @@ without_camera = Exercise(
             lambda v: (v - v.flatten(0, 2).median(0).values).norm(dim=-1),
         ),
         ("Nothing was subtracted: these are the lengths of the vectors.", lambda v: v.norm(dim=-1)),
+        *slips_saliency.WITHOUT_CAMERA,
     ),
 )
 
@@ -487,6 +493,7 @@ saliency = Exercise(
             "The keys were brought to length 1 first. Matching compares directions only; eq. 9 takes keys as they are.",
             lambda k, u: torch.tanh(F.normalize(k, dim=1) @ u)[:, 0],
         ),
+        *slips_saliency.SALIENCY,
     ),
 )  # fmt: skip
 
@@ -502,7 +509,9 @@ def _guided_cases() -> list[Case]:
         q, k, v = random(seed, 5, 4), random(seed + 10, 5, 4), random(seed + 20, 5, 3)
         cases.append((f"random tokens {seed}", (q, k, v, torch.tanh(random(seed + 30, 5)))))
     q, k, v, _ = cases[1][1]
-    return [*cases, ("s = 0 (plain attention)", (q, k, v, torch.zeros(5)))]
+    # At C = 4 the root of C and half of it are the same number.
+    wide = (random(50, 4, 9), random(51, 4, 9), random(52, 4, 2), torch.tanh(random(53, 4)))
+    return [*cases, ("s = 0 (plain attention)", (q, k, v, torch.zeros(5))), ("queries of nine numbers", wide)]
 
 
 guided_attention = Exercise(
@@ -553,6 +562,7 @@ guided_attention = Exercise(
             "The softmax runs down the columns: each query's weights, a row, must add up to 1.",
             lambda q, k, v, s: ((q @ k.T + s) / q.shape[1] ** 0.5).softmax(0) @ v,
         ),
+        *slips_saliency.GUIDED_ATTENTION,
     ),
 )  # fmt: skip
 
@@ -621,6 +631,7 @@ gradient_of_saliency = Exercise(
             "You sum over the tokens j; each output i uses s_j, so sum over i, the rows. And subtract the output y.",
             lambda *a: _pull(*a, middle="none", axis=1),
         ),
+        *slips_saliency.GRADIENT_OF_SALIENCY,
     ),
 )  # fmt: skip
 
@@ -663,6 +674,7 @@ drawn_targets = Exercise(
             lambda s, n, t, e: (t * s + e).topk(n).indices,
         ),
         ("Those are the tokens of lowest score.", lambda s, n, t, e: _drawn(-s, n, t, -e)),
+        *slips_saliency.DRAWN_TARGETS,
     ),
     tolerance=0,
 )  # fmt: skip

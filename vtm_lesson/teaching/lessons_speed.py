@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from ..measuring.roofline import amdahl as overall
 from ..measuring.roofline import roofline as under_the_roof
+from . import slips_speed
 from .exercise import Case, Exercise
 
 
@@ -46,6 +47,7 @@ amdahl = Exercise(
             "You take the seconds for shares of 1; divide the sum of all seconds, whatever it is.",
             lambda s, f: 1 / sum(a / b for a, b in zip(s, f, strict=True)),
         ),
+        *slips_speed.AMDAHL,
     ),
 )
 
@@ -94,6 +96,7 @@ peak_score_memory = Exercise(
         ("Tokens of different chunks never meet: there are no n x n scores.", _scores_with(lambda n, c, t, r: n * n)),
         ("Scores that are done with are thrown away: count `rows` rows at a time.",
          _scores_with(lambda n, c, t, r: min(t, n // c) * c * c)),
+        *slips_speed.PEAK_SCORE_MEMORY,
     ),
     tolerance=0,
 )  # fmt: skip
@@ -145,6 +148,7 @@ swapped_flops = Exercise(
         ("Return the usual way first, then the swapped one.", lambda n, m, dim: _both_ways()(n, m, dim)[::-1]),
         ("Queries, keys and values are three products in the usual way.",
          lambda n, m, dim: (2 * n * dim * dim + 4 * n * n * dim, _both_ways()(n, m, dim)[1])),
+        *slips_speed.SWAPPED_FLOPS,
     ),
     tolerance=0,
 )  # fmt: skip
@@ -176,5 +180,6 @@ roofline = Exercise(
          lambda f, m, p, b: (4 * f / m, min(p, 4 * f / m * b))),
         ("Give the FLOPs in a second that can be reached, not the seconds.",
          lambda f, m, p, b: (f / m, f / min(p, f / m * b))),
+        *slips_speed.ROOFLINE,
     ),
 )  # fmt: skip

@@ -1,0 +1,141 @@
+"""The right answers of lesson 08 written out, and what is said to a slip in one place of them."""
+
+from __future__ import annotations
+
+import statistics
+
+from scipy.stats import t as student
+
+from .slips import slips
+
+
+def _mean_interval(values: list[float]) -> tuple[float, float]:
+    n = len(values)
+    half = student.ppf(0.975, n - 1) * statistics.stdev(values) / n**0.5
+    return statistics.mean(values) - half, statistics.mean(values) + half
+
+
+MEAN_INTERVAL = slips(
+    _mean_interval,
+    (
+        "student.ppf(0.975, n - 1) * statistics.stdev(values) / n ** 0.5",
+        "Divide by the square root of n; you divide by something else.",
+        "student.ppf(0.975, n - 1) * statistics.stdev(values) * n ** 0.5; student.ppf(0.975, n - 1) * "
+        "statistics.stdev(values) / (n * 0.5); student.ppf(0.975, n - 1) * statistics.stdev(values) / 0.5 ** n; "
+        "student.ppf(0.975, n - 1) * statistics.stdev(values) / n; student.ppf(0.975, n - 1) * "
+        "statistics.stdev(values) / 0.5; student.ppf(0.975, n - 1) * statistics.stdev(values) / n ** 2.0",
+    ),
+    (
+        "student.ppf(0.975, n - 1) * statistics.stdev(values) / n ** 0.5",
+        "Half of the interval is Student's factor times the standard deviation, divided by the square root of n; a "
+        "part is missing, or combined in another way.",
+        "n ** 0.5; (student.ppf(0.975, n - 1) + "
+        "statistics.stdev(values)) / n ** 0.5; student.ppf(0.975, n - 1) / n ** 0.5",
+    ),
+    (
+        "student.ppf(0.975, n - 1)",
+        "Student's factor for n runs is student.ppf(0.975, n - 1): first the share, then the degrees of freedom, one "
+        "less than the runs.",
+        "student.ppf(0.975, n + 1); student.ppf(0.975, 1)",
+    ),
+    (
+        "student.ppf(0.975, n - 1)",
+        "That interval covers 99%; for 95% take 0.975.",
+        "student.ppf(0.995, n - 1)",
+    ),
+    (
+        "student.ppf(0.975, n - 1) * statistics.stdev(values) / n ** 0.5",
+        "You took the variance; its square root, the standard deviation, is in the unit of the runs.",
+        "student.ppf(0.975, n - 1) * statistics.variance(values) / n ** 0.5",
+    ),
+    (
+        "statistics.mean(values) - half, statistics.mean(values) + half",
+        "The interval goes from the mean less half of it to the mean plus half of it, in this order.",
+        "statistics.mean(values) + half, statistics.mean(values) - half; statistics.mean(values) + half, "
+        "statistics.mean(values) + half; half - statistics.mean(values), statistics.mean(values) + half; "
+        "statistics.mean(values), statistics.mean(values) + half; half, statistics.mean(values) + half; "
+        "statistics.mean(values) - half, statistics.mean(values) - half; statistics.mean(values) - half, "
+        "statistics.mean(values); statistics.mean(values) - half, half",
+    ),
+    (
+        "statistics.mean(values) - half, statistics.mean(values) + half",
+        "The middle of the interval is the mean of the runs, not their median.",
+        "statistics.median(values) - half, statistics.mean(values) + half; statistics.mean(values) - half, "
+        "statistics.median(values) + half",
+    ),
+)
+
+
+def _told_apart(one: list[float], other: list[float]) -> str:
+    differences = [a - b for a, b in zip(one, other, strict=True)]
+    n = len(differences)
+    half = student.ppf(0.975, n - 1) * statistics.stdev(differences) / n**0.5
+    mean = statistics.mean(differences)
+    return "first" if mean - half > 0 else "second" if mean + half < 0 else "not told apart"
+
+
+TOLD_APART = slips(
+    _told_apart,
+    (
+        "[a - b for a, b in zip(one, other, strict=True)]",
+        "What counts is by how much the first is better on each seed: one less other.",
+        "[a + b for a, b in zip(one, other, strict=True)]; [a for a, b in zip(one, other, strict=True)]",
+    ),
+    (
+        "student.ppf(0.975, n - 1)",
+        "That interval covers 99%; for 95% take 0.975.",
+        "student.ppf(0.995, n - 1)",
+    ),
+    (
+        "student.ppf(0.975, n - 1)",
+        "Student's factor for n seeds is student.ppf(0.975, n - 1): first the share, then the degrees of freedom, "
+        "one less than the seeds.",
+        "student.ppf(0.975, n - 2)",
+    ),
+    (
+        "student.ppf(0.975, n - 1) * statistics.stdev(differences) / n ** 0.5",
+        "You took the variance; its square root, the standard deviation, is in the unit of the results.",
+        "student.ppf(0.975, n - 1) * statistics.variance(differences) / n ** 0.5",
+    ),
+    (
+        "student.ppf(0.975, n - 1) * statistics.stdev(differences) / n ** 0.5",
+        "Half of the interval is Student's factor times the standard deviation, divided by the square root of n; a "
+        "part is missing, or combined in another way.",
+        "student.ppf(0.975, n - 1) * statistics.stdev(differences) / 0.5 ** n; student.ppf(0.975, n - 1) * "
+        "statistics.stdev(differences) / n; student.ppf(0.975, n - 1) * statistics.stdev(differences) / n ** 2.0",
+    ),
+    (
+        "statistics.mean(differences)",
+        "The middle of the interval is the mean of the differences.",
+        "statistics.median(differences)",
+    ),
+    (
+        "'first' if mean - half > 0 else 'second' if mean + half < 0 else 'not told apart'",
+        "One of the three verdicts comes never, or always: the interval may lie above zero, below it, or have it "
+        "inside.",
+        "'first'; 'second' if mean + half < 0 else 'not told apart'; 'first' if mean - half > 0 else 'second'; "
+        "'first' if mean - half > 0 else 'not told apart'; 'not told apart'",
+    ),
+    (
+        "'first' if mean - half > 0 else 'second' if mean + half < 0 else 'not told apart'",
+        "The verdicts are exchanged.",
+        "('second' if mean + half < 0 else 'not told apart') if mean - half > 0 else 'first'; 'first' if mean - half "
+        "> 0 else 'not told apart' if mean + half < 0 else 'second'",
+    ),
+    (
+        "'first' if mean - half > 0 else 'second' if mean + half < 0 else 'not told apart'",
+        "An interval with zero at its edge does not tell the two apart: above and below zero mean altogether.",
+        "'first' if mean - half >= 0 else 'second' if mean + half < 0 else 'not told apart'; 'first' if mean - half "
+        "> 0 else 'second' if mean + half <= 0 else 'not told apart'",
+    ),
+    (
+        "mean - half > 0",
+        "The first is better where the low end of the interval, mean - half, is above zero.",
+        "mean - half < 0; mean + half > 0; mean > 0; half > 0",
+    ),
+    (
+        "mean + half < 0",
+        "The second is better where the high end of the interval, mean + half, is below zero.",
+        "mean + half > 0; mean - half < 0; mean < 0",
+    ),
+)
