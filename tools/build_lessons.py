@@ -46,8 +46,12 @@ from nbformat.v4 import new_markdown_cell, new_notebook, new_output
 from lesson_rules import BuildError, output_problems, source_problems
 
 ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))  # the package need not be installed to build its lessons
+
+# What makes a notebook somebody's own is said once, for the builder and for the learner's folder.
+from vtm_lesson.teaching.work import STAMP, record, whole_digest  # noqa: E402
+
 PACKAGE = "vtm_lesson"
-STAMP = "vtm_lesson"  # the key in the notebook's metadata under which the builder remembers what it built
 KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
 STUB = '# Your code here: replace the next line.\nraise NotImplementedError("exercise not solved yet")'
 TEXT_STUB = "*Write your answer here.*"
@@ -271,27 +275,10 @@ def cells_digest(nb: NotebookNode) -> str:
     return digest(*(f"{cell.get('cell_type')}:{cell.get('source', '').rstrip()}" for cell in nb.cells))
 
 
-def whole_digest(nb: NotebookNode) -> str:
-    """Of all that a learner may have put into a notebook: cells, outputs, attachments, tags, metadata.
-
-    Left out are the builder's own record, and the two entries that JupyterLab rewrites by itself when it opens a file.
-    The layout of the file does not count either: git and JupyterLab may change line ends and spaces.
-    """
-    ours = (STAMP, "kernelspec", "language_info")
-    metadata = {key: value for key, value in nb.metadata.items() if key not in ours}
-    return digest(json.dumps({**nb, "metadata": metadata}, sort_keys=True))
-
-
 def _stamp(nb: NotebookNode, **more: str | list[str]) -> NotebookNode:
     """Note in the notebook what it was built with: `cells` tells `check` later whether somebody changed the text."""
     nb.metadata[STAMP] = {"cells": cells_digest(nb), "frame": digest(_frame(nb)), **more}
     return nb
-
-
-def record(nb: NotebookNode) -> dict:
-    """What the builder noted in a notebook; nothing where it did not build it."""
-    found = nb.metadata.get(STAMP)
-    return found if isinstance(found, dict) else {}
 
 
 def _frame(nb: NotebookNode) -> str:

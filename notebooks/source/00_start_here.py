@@ -190,8 +190,8 @@ plots.show(plots.groups(clip.frames, coarse, grid, pick=5, highlight=(30, 2, 8))
 #
 # **How exercises work.** You fill in a function. The cell after it calls a *check*, which tries your function on small,
 # random and awkward inputs, and says what it expected, what it got, and, for many common mistakes, which one it is.
-# Every failed try shows the next of three hints. A check never stops the notebook: if you leave an exercise open,
-# everything after it still runs.
+# Every wrong answer shows the next of three hints; a slip, such as a misspelt name, costs none. A check never stops the
+# notebook: if you leave an exercise open, everything after it still runs. `checks.progress()` shows what you have solved.
 
 # %% nbgrader={"grade": false, "grade_id": "group-mean", "locked": false, "schema_version": 3, "solution": true, "task": false}
 def group_mean(x: torch.Tensor, group: torch.Tensor) -> torch.Tensor:
