@@ -117,6 +117,20 @@ def variants() -> str:
     return "\n\n".join([*parts, f"{told} {BOLD} {_made(report)}"])
 
 
+def masks() -> str:
+    result = _stored("real_masks")
+    found = {name: [round(value, 2) + 0.0 for value in triple] for name, triple in result["recall"].items()}
+    rows = [(name, f"{mean:.2f}", f"{low:.2f} to {high:.2f}") for name, (mean, low, high) in found.items()]
+    s = result["settings"]
+    side = s["size"] // s["patch"]
+    told = (
+        f"{len(result['films'])} films: {', '.join(result['films'])}; {s['frames']} frames of {side} x {side} "
+        f"patches, gamma {s['gamma']:g}, chance {1 / s['gamma']:.2f}; a patch is the object's if {s['object']:.0%} of "
+        f"it is; {s['draws']} draws of each. The interval is over films."
+    )
+    return _table(("targets", "recall of the object", "95% interval"), rows) + f"\n\n{told} {_made(result)}"
+
+
 def _first(rows: Sequence[Mapping]) -> str:
     """Who is ahead over all films, and of whom that cannot be said."""
     return verdicts(rows)[0].removeprefix("all: ") + "."
@@ -344,7 +358,10 @@ def _fenced(text: str) -> str:
 
 TABLES = {
     make.__name__: make
-    for make in (retention, trained, plugged, variants, machines, network, training, operator, growth, forecast, cuda)
+    for make in (
+        *(retention, trained, plugged, variants, masks),
+        *(machines, network, training, operator, growth, forecast, cuda),
+    )
 }
 
 

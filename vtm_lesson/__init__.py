@@ -43,6 +43,7 @@ _HOMES = {
     "fit": "training.loop",
     "split": "training.loop",
     "toy_films": "datasets.toy",
+    "features": "datasets.extraction",
     "data_path": "paths",
 }
 _RENAMED = {"read_video": ("video.reading", "read")}

@@ -16,6 +16,7 @@ from . import teaching as teaching
 from . import tome as tome
 from . import training as training
 from . import video as video
+from .datasets.extraction import features as features
 from .datasets.toy import toy_films as toy_films
 from .encoders.frozen import load_encoder as load_encoder
 from .merging.matching import match as match

@@ -20,7 +20,7 @@ def context(batch=2, frames=3, height=4, width=5, gamma=4.0, r=1.0, seed=0, keys
     score = torch.rand(batch, n, generator=generator)
     position = torch.arange(n).expand(batch, n)
     c = Context(keys, gamma, frames, height, width, position, torch.ones(batch, n), score, score, score)
-    c.generator, c.r = torch.Generator().manual_seed(seed), r
+    c.relative, c.generator, c.r = score, torch.Generator().manual_seed(seed), r
     return c
 
 
@@ -61,7 +61,7 @@ def test_every_reducer_gives_a_merge_and_keeps_to_its_budget(name, shape, gamma,
 def test_a_seed_decides_everything(name):
     one, two, other = (reduce(reducer(name), context(seed=s, keys=torch.ones(2, 60, 6).cumsum(1))) for s in (0, 0, 1))
     assert torch.equal(one.group, two.group) and torch.equal(one.keep, two.keep)
-    if name in ("random", "motion", "learnable", "oracle", "drop"):
+    if name in ("random", "motion", "relative", "learnable", "oracle", "drop"):
         assert not torch.equal(one.group, other.group)
 
 
@@ -69,7 +69,7 @@ def test_a_seed_decides_everything(name):
 def test_videos_of_a_batch_know_nothing_of_each_other(name):
     def some(seed, *items):
         c = context(batch=3)
-        for field in ("keys", "position", "size", "motion", "oracle", "saliency"):
+        for field in ("keys", "position", "size", "motion", "oracle", "saliency", "relative"):
             setattr(c, field, getattr(c, field)[list(items)])
         c.top, c.generator = True, torch.Generator().manual_seed(seed)  # `top`: as little chance as there can be
         return reduce(reducer(name), c)

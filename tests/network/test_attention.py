@@ -57,7 +57,9 @@ def peak(net, x, tile=None):
 def test_same_network(name, options, tile, monkeypatch):
     if tile:
         monkeypatch.setitem(attention.TILE, "cpu", tile)
-    fused, merged = both(pair(name, **options), *film(), trace=True)
+    x, motion, oracle = film()
+    vectors = torch.randn(*motion.shape, 2, generator=torch.Generator().manual_seed(3))
+    fused, merged = both(pair(name, **options), x, motion, oracle, vectors=vectors, trace=True)
     torch.testing.assert_close(merged[0], fused[0], rtol=1e-9, atol=1e-12)
     for got, want in zip(merged[1].blocks, fused[1].blocks, strict=True):
         assert torch.equal(got.merge.group, want.merge.group) and torch.equal(got.position, want.position)

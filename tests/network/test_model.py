@@ -149,15 +149,16 @@ def test_no_merging_three_ways_and_flat_tokens():
 @pytest.mark.parametrize("options", [{}, {"merge_at": "before_attention"}, {"match_within": "video", "r": 0.8}])
 def test_every_merger_goes_through_the_one_slot(name, options):
     x, motion, oracle = tokens()
+    vectors = torch.randn(*motion.shape, 2, generator=torch.Generator().manual_seed(4))
     net = network(name, **options)
     for training in (True, False):
-        logits, trace = net.train(training)(x, motion, oracle, trace=True)
+        logits, trace = net.train(training)(x, motion, oracle, vectors=vectors, trace=True)
         assert logits.shape == (2, 5)
         assert [trace.blocks[0].tokens_in] + [b.tokens_out for b in trace.blocks] == list(M.count(net, *GRID).tokens)
         assert all((b.targets.diff(dim=1) > 0).all() for b in trace.blocks)
     # All strategies have the same budget.
     assert M.count(net, *GRID).tokens == M.count(network("uniform", **options), *GRID).tokens
-    net.train()(x, motion, oracle).sum().backward()
+    net.train()(x, motion, oracle, vectors=vectors).sum().backward()
     assert all(p.grad is not None and p.grad.isfinite().all() for p in net.parameters())
 
 

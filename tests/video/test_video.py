@@ -228,7 +228,7 @@ def test_a_codec_without_vectors_gives_zeros_and_says_so(codec, kind, pixels):
 class Vectors:
     """Notes every frame's vectors as they come out of the decoder, where `read` adds them up."""
 
-    broken = 0
+    broken, with_motion = 0, True
 
     def __init__(self):
         self.seen = []

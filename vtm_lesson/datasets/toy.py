@@ -31,10 +31,11 @@ from ..training.checkpoints import write
 from ..training.loop import Items
 
 PART = 50  # films in one file
-# Raise it with every change of films, figures, sets, or of how films are read, after which a seed gives other numbers.
+# Raise it with every change of films, figures, sets, or of how films are read, after which a seed gives other numbers
+# or other columns (2: vectors).
 # Not a digest of their source: a comment would throw away hours of work.
-FORMAT = 1
-COLUMNS = ("tokens", "motion", "oracle", "label", "way")
+FORMAT = 2
+COLUMNS = ("tokens", "motion", "vectors", "oracle", "label", "way")
 
 
 class Encoder(Protocol):
@@ -97,9 +98,10 @@ def toy_films(
     Returns
     -------
     Items
-        Its columns: tokens (n, L, H, W, C) float16, from the encoder; motion (n, L, H, W) float32, in pixels, by the
-        codec's vectors; oracle (n, L, H, W) float32, how much of each patch the actor covers; label (n,) int64, the
-        gesture; way (n,) int64, the index into `films.WAYS`.
+        Its columns: tokens (n, L, H, W, C) float16, from the encoder; motion (n, L, H, W) float32, in pixels, the
+        length of the codec's vectors, and vectors (n, L, H, W, 2) float32, themselves, x and y; oracle (n, L, H, W)
+        float32, how much of each patch the actor covers; label (n,) int64, the gesture; way (n,) int64, the index into
+        `films.WAYS`.
 
     Raises
     ------
@@ -151,7 +153,7 @@ def toy_films(
 def _make_part(job: tuple[dict, int]) -> dict[str, np.ndarray]:
     """PART films from number `start` on. Runs in processes of its own, so everything comes as plain values."""
     what, start = job
-    rows: dict[str, list] = {"frames": [], "motion": [], "oracle": [], "label": [], "way": []}
+    rows: dict[str, list] = {"frames": [], "motion": [], "vectors": [], "oracle": [], "label": [], "way": []}
     ways, settings = what["ways"], {name: what[name] for name in ("frames", "size", "patch")}
     for i in range(start, start + PART):
         film = films.make(what["seed"] * 2**20 + i, ways[i % len(ways)], **settings)
@@ -159,7 +161,7 @@ def _make_part(job: tuple[dict, int]) -> dict[str, np.ndarray]:
         films.write(file, film)
         clip = video.read(file, frames=what["frames"], size=None, progress=False)
         motion = clip.patches(film.patch)[1]
-        values = (clip.frames, motion, film.share, film.label, films.WAYS.index(film.way))
+        values = (clip.frames, motion, clip.vectors(film.patch), film.share, film.label, films.WAYS.index(film.way))
         for column, value in zip(rows.values(), values, strict=True):
             column.append(value)
     return {name: np.stack(column) for name, column in rows.items()}

@@ -5,6 +5,7 @@
     fast_cpu.py     the same sooner on processors with bfloat16; fast_cuda.py, on NVIDIA's GPUs
     matching.py     match(keys, targets, n_merge) -> Merge
     partition.py    which tokens are targets: uniform, region, sample, top
+    camera.py       motion relative to the camera
     strategies.py   Context: what is known when targets are picked; the strategies by name
     registry.py     every reducer by its name
     reducers/       Context -> Merge, one a file
@@ -12,9 +13,10 @@
 What belongs here: whatever decides or applies a merge. What does not: networks, films, figures.
 """
 
+from .camera import relative_motion
 from .matching import match, match_plain, nearest
 from .merge import Merge
 from .registry import reducer
 from .strategies import Context
 
-__all__ = ["Context", "Merge", "match", "match_plain", "nearest", "reducer"]
+__all__ = ["Context", "Merge", "match", "match_plain", "nearest", "reducer", "relative_motion"]

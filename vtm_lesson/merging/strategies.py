@@ -65,6 +65,8 @@ class Context:
         R itself, where the network around says how many tokens to merge away (ToMe's r). It goes before `r`.
     attention : Tensor, optional
         (B, n), how much attention each token received, for networks that can tell; none of the course's does.
+    relative : Tensor, optional
+        (B, n), mean motion relative to the camera of those patches (`camera.relative_motion`).
     targets : Tensor, optional
         (B, T) int64: not given but noted, by reducers that choose targets, for whoever wants to know (recall, traces).
 
@@ -97,6 +99,7 @@ class Context:
     r: float = 1.0
     merged: int | None = None
     attention: Tensor | None = None
+    relative: Tensor | None = None
     targets: Tensor | None = None
 
     @property
@@ -168,6 +171,12 @@ def _motion(c: Context) -> Tensor:
     return c.draw(c.motion)
 
 
+def _relative(c: Context) -> Tensor:
+    if c.relative is None:
+        raise ValueError('partition "relative" needs vectors: give the network vectors=(B, L, H, W, 2) of motion.')
+    return c.draw(standardise(c.relative), temperature=2.0)
+
+
 def _learnable(c: Context) -> Tensor:
     if c.saliency is None:
         raise ValueError('partition "learnable" needs a block that learns saliency: leave saliency at its default.')
@@ -211,6 +220,7 @@ STRATEGIES: dict[str, Strategy] = {
     "centre": _region,
     "boundary": functools.partial(_region, focus="boundary"),
     "motion": _motion,
+    "relative": _relative,
     "learnable": _learnable,
     "oracle": _oracle,
 }
@@ -219,9 +229,10 @@ STRATEGIES: dict[str, Strategy] = {
 def resolve(partition: str | Callable[..., Tensor] | None) -> Strategy | None:
     """The strategy behind a name, one of `partition`'s functions, or a function of your own; None for no merging.
 
-    Names: uniform (naive VTM), centre and boundary (region-concentrated), motion, learnable; and the controls
-    random and oracle. `partition.uniform`, `partition.region` and `partition.sample` (on motion) work as they are,
-    also with settings: `functools.partial(region, focus="boundary")`.
+    Names: uniform (naive VTM), centre and boundary (region-concentrated), motion, learnable; relative, motion less the
+    camera's, which is not in the paper; and the controls random and oracle. `partition.uniform`, `partition.region`
+    and `partition.sample` (on motion) work as they are, also with settings: `functools.partial(region,
+    focus="boundary")`.
     """
     if partition is None or partition == "none":
         return None
@@ -358,6 +369,8 @@ def _needed(value: Tensor | None, name: str) -> Tensor:
 def standardise(score: Tensor) -> Tensor:
     """(B, n): mean 0 and standard deviation 1 within each row; rows that are all alike become 0."""
     score = score - score.mean(1, keepdim=True)
+    if score.shape[1] == 1:  # a token alone has no deviation
+        return score
     return score / score.std(1, keepdim=True).clamp(min=1e-6)
 
 
@@ -380,6 +393,28 @@ class Saliency:
 
     def __call__(self, context: Context) -> Tensor:
         return context.draw(self.score(context.keys), self.temperature)
+
+
+@dataclass(frozen=True)
+class Relative:
+    """Motion relative to the camera as a strategy with settings; "relative" is the one without a prior.
+
+    p = softmax(temperature * v - prior * d), where v is standardised and d the squared distance of a patch from the
+    middle of the frame, 1 at the middle of an edge: who films holds the subject in the picture's middle, more or less.
+    """
+
+    temperature: float = 2.0
+    prior: float = 0.0
+
+    def __call__(self, context: Context) -> Tensor:
+        if context.relative is None:
+            raise ValueError("this strategy needs vectors: give the network vectors=(B, L, H, W, 2) of motion.")
+        score = self.temperature * standardise(context.relative)
+        if self.prior:
+            half = ((max(side - 1, 1)) / 2 for side in (context.height, context.width))
+            y, x = (place / h - 1 for place, h in zip((context.row, context.column), half, strict=True))
+            score = score - self.prior * (y**2 + x**2)
+        return context.draw(score, 1.0)
 
 
 @dataclass(frozen=True)

@@ -362,9 +362,9 @@ class VTMBlock(nn.Module):
             merge = replace(merge, count=None if tokens.present is None else tokens.present.sum(1))
             return Choice(merge, merge.keep, saliency)
         split = Chunks(todo.match, tokens).split
-        known = (tokens.position, tokens.size, tokens.motion, tokens.oracle, saliency)
-        parts = [split(value[..., None]) if value is not None else None for value in known]
-        pieces = [[None if p is None else p[i][0][..., 0].detach() for p in parts] for i in range(len(todo.match))]
+        known: dict[str, Tensor | None] = {**tokens.known(), "saliency": saliency}
+        parts = {name: split(value[..., None]) for name, value in known.items() if value is not None}
+        pieces = [{k: p[i][0][..., 0].detach() for k, p in parts.items()} for i in range(len(todo.match))]
         merges, chosen = [], []
         for run, (key, _), piece in zip(todo.match, split(keys.detach()), pieces, strict=True):
             context = self._context(key, run.frames, tokens, piece, generator)
@@ -388,19 +388,19 @@ class VTMBlock(nn.Module):
         assert self.reducer is not None
         if self.config.match_within == "video":
             chunks = Chunks((), tokens, tokens.grid[0])
-        known = (tokens.position, tokens.size, tokens.motion, tokens.oracle, saliency)
+        known = {**tokens.known(), "saliency": saliency}
 
         def context(video: Tensor, place: Tensor, frames: int) -> Context:
-            piece = [None if value is None else value[video, place].detach() for value in known]
+            piece = {name: value[video, place].detach() for name, value in known.items() if value is not None}
             return self._context(keys[video, place], frames, tokens, piece, generator)
 
         return Choice(*reduce_alike(self.reducer, tokens, chunks, context), saliency)
 
     def _context(
-        self, keys: Tensor, frames: int, tokens: Tokens, known: list[Any], generator: torch.Generator | None
+        self, keys: Tensor, frames: int, tokens: Tokens, known: dict[str, Any], generator: torch.Generator | None
     ) -> Context:
         c = self.config
-        context = Context(keys, c.gamma, frames, *tokens.grid[1:], *known)
+        context = Context(keys, c.gamma, frames, *tokens.grid[1:], **known)
         context.training, context.generator, context.r = self.training, generator, c.r
         context.temperature, context.top = c.temperature, c.test_targets == "top"
         return context

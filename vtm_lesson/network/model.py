@@ -161,14 +161,16 @@ class VideoClassifier(nn.Module):
         grid: Grid | None = None,
         trace: bool = False,
         generator: torch.Generator | None = None,
+        vectors: Tensor | None = None,
     ) -> Tensor | tuple[Tensor, Trace]:
         """Tokens (B, L, H, W, C), or (B, N, C) with grid=(L, H, W), to logits (B, classes).
 
         motion: (B, L, H, W), magnitudes of motion vectors. oracle: (B, L, H, W), 1 where the actor is. generator: for
-        the draws of targets, on the device of the tokens. With trace, (logits, Trace).
+        the draws of targets, on the device of the tokens. vectors: (B, L, H, W, 2), motion vectors, for what needs
+        motion relative to the camera. With trace, (logits, Trace).
         In training with aux="heads" the logits are the mean of both paths'; Trace.paths has each.
         """
-        state = Tokens.start(tokens, motion, oracle, grid)
+        state = Tokens.start(tokens, motion, oracle, grid, vectors)
         if state.motion is None and self.needs_motion:
             raise ValueError("averages weighted by motion need motion: give motion=(B, L, H, W).")
         if self.position == "sincos":

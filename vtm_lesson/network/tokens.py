@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from ..merging.camera import relative_motion
 from ..merging.merge import Merge, where_true
 from ..merging.partition import Grid
 from ..merging.strategies import Context, Reducer, is_ragged, reduce
@@ -21,7 +23,7 @@ class Tokens:
 
     x: (B, N, C), in order of time. grid: frames, height, width of the video. segments: (frames, tokens) of the
     stretches that later chunks are made of. position: (B, N) int64, the patch that the token continues. size: (B, N)
-    float32, how many patches it stands for. motion, oracle: (B, N) or None, means over those patches.
+    float32, how many patches it stands for. motion, oracle, relative: (B, N) or None, means over those patches.
     aux: (B, N, C) or None, the tokens of the auxiliary path.
     present: (B, N) bool, or None where all are tokens: false for what fills up shorter videos, after a reducer that
     keeps a different number in each.
@@ -34,14 +36,22 @@ class Tokens:
     size: Tensor
     motion: Tensor | None = None
     oracle: Tensor | None = None
+    relative: Tensor | None = None
     aux: Tensor | None = None
     present: Tensor | None = None
 
     @staticmethod
     def start(
-        x: Tensor, motion: Tensor | None = None, oracle: Tensor | None = None, grid: Grid | None = None
+        x: Tensor,
+        motion: Tensor | None = None,
+        oracle: Tensor | None = None,
+        grid: Grid | None = None,
+        vectors: Tensor | None = None,
     ) -> Tokens:
-        """From an encoder's tokens: (B, L, H, W, C), or (B, N, C) with its grid (L, H, W)."""
+        """From an encoder's tokens: (B, L, H, W, C), or (B, N, C) with its grid (L, H, W).
+
+        Motion relative to the camera follows from the vectors, (B, L, H, W, 2).
+        """
         if x.dim() == 5 and grid is None:
             grid = (x.shape[1], x.shape[2], x.shape[3])
             x = x.flatten(1, 3)
@@ -51,7 +61,10 @@ class Tokens:
                 " (L, H, W) with N = L * H * W."
             )
         batch, n, _ = x.shape
-        extra = {"motion": motion, "oracle": oracle}
+        if vectors is not None and tuple(vectors.shape) != (batch, *grid, 2):
+            raise ValueError(f"vectors have shape {tuple(vectors.shape)}; these tokens need {(batch, *grid, 2)}.")
+        relative = None if vectors is None else relative_motion(vectors.to(x.device))
+        extra = {"motion": motion, "oracle": oracle, "relative": relative}
         for name, value in extra.items():
             if value is None:
                 continue
@@ -61,6 +74,11 @@ class Tokens:
         position = torch.arange(n, device=x.device).expand(batch, n)
         segments = ((1, grid[1] * grid[2]),) * grid[0]
         return Tokens(x, grid, segments, position, torch.ones(batch, n, device=x.device), **extra)
+
+    def known(self) -> dict[str, Tensor | None]:
+        """What a Context says of each token, by its names there: (B, N) each, or None."""
+        names = ("position", "size", "motion", "oracle", "relative")
+        return {name: getattr(self, name) for name in names}
 
     def weight(self, average: str) -> Tensor | None:
         """What each token counts in an average: (B, N), or None for "plain", where all count the same."""
@@ -73,12 +91,16 @@ class Tokens:
         """
         if merge.is_identity:
             return self
-        motion, oracle = (None if v is None else merge(v[..., None])[..., 0] for v in (self.motion, self.oracle))
+        means: dict[str, Any] = {
+            name: merge(value[..., None])[..., 0]
+            for name in ("motion", "oracle", "relative")
+            if (value := getattr(self, name)) is not None
+        }
         position = self.position.gather(1, merge.keep)
         x = merge(self.x, self.weight(average)) if x is None else x
         size = merge.size(self.size)
         present = merge.present
-        return replace(self, x=x, position=position, size=size, motion=motion, oracle=oracle, present=present)
+        return replace(self, x=x, position=position, size=size, present=present, **means)
 
     def mean(self, x: Tensor, weight: Tensor | None = None) -> Tensor:
         """(B, N, C) -> (B, C): the average over each video's tokens, padding left out; weight: (B, N) or None."""

@@ -4,6 +4,7 @@
     experiment.py   strategies x seeds, three kinds of evidence, resumable
     statistics.py   means with their intervals; who is ahead
     report.py       python -m vtm_lesson compare: table, figure, JSON
+    footage.py      recall of masked objects in real footage: compare --masks
     variants.py     python -m vtm_lesson variants: gamma, R, chunks, averages
 
 What belongs here: studies, resumable, with seeds and intervals. How fast things are is in `measuring`.

@@ -465,7 +465,7 @@ def forward(model: nn.Module, batch: dict[str, Tensor], **options):
 
     In training with an auxiliary path of aux="heads": (B, 2, K), the logits of both paths, so that each gets a loss.
     """
-    known = {"motion": batch["motion"], "oracle": batch["oracle"], **options}
+    known = {"motion": batch["motion"], "oracle": batch["oracle"], "vectors": batch.get("vectors"), **options}
     if model.training and not options:
         outputs, trace = model(batch["tokens"], trace=True, **known)
         return outputs if trace.paths is None else torch.stack(trace.paths, 1)

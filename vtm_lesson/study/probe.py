@@ -14,7 +14,7 @@ with softmax(s) into a linear head, eq. 10's attention with the query-key term l
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -74,7 +74,8 @@ def retain(
     Parameters
     ----------
     items : Items
-        tokens (n, L, H, W, C), motion and oracle (n, L, H, W), as `datasets.toy_films` gives them.
+        tokens (n, L, H, W, C), motion and oracle (n, L, H, W), as `datasets.toy_films` gives them; vectors
+        (n, L, H, W, 2), for what needs motion relative to the camera.
     strategy : str, function or None
         A partition by name, or your own. None or "none": no merging.
     gamma : float, optional
@@ -116,7 +117,8 @@ def retain(
     left: list[int] = []
     for index in torch.arange(len(items)).split(STEP):
         batch = items[index].columns
-        state = Tokens.start(batch["tokens"].float(), batch["motion"].float(), batch["oracle"].float())
+        motion, oracle = batch["motion"].float(), batch["oracle"].float()
+        state = Tokens.start(batch["tokens"].float(), motion, oracle, vectors=batch.get("vectors"))
         assert state.oracle is not None
         shown = state.oracle >= actor
         met = torch.ones_like(shown)
@@ -139,10 +141,10 @@ def _merge_all(
     reducer: Reducer, state: Tokens, gamma: float, r: float, generator: torch.Generator
 ) -> tuple[Merge, Tensor]:
     """One round over all frames at once: the Merge, and the targets (of a reducer without, what it keeps)."""
-    known = (state.x, state.position, state.size, state.motion, state.oracle)
+    known = {"keys": state.x, **state.known()}
 
-    def context(pieces: Sequence[Any], frames: int) -> Context:
-        made = Context(pieces[0], gamma, frames, *state.grid[1:], *pieces[1:])
+    def context(pieces: dict[str, Any], frames: int) -> Context:
+        made = Context(gamma=gamma, frames=frames, height=state.grid[1], width=state.grid[2], **pieces)
         made.generator, made.r = generator, r
         return made
 
@@ -150,7 +152,8 @@ def _merge_all(
         whole = Chunks((), state, state.grid[0])
 
         def some(video: Tensor, place: Tensor, frames: int) -> Context:
-            return context([None if value is None else value[video, place] for value in known], frames)
+            pieces = {name: value[video, place] for name, value in known.items() if value is not None}
+            return context(pieces, frames)
 
         return reduce_alike(reducer, state, whole, some)
     every = context(known, state.grid[0])

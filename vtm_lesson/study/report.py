@@ -219,6 +219,13 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(error, file=sys.stderr)
             return 2
         return _show(report, Path(args.report).with_suffix(".png"))
+    if args.masks:
+        if not args.data:
+            print("--masks needs --data: the folder of the films that the masks belong to.", file=sys.stderr)
+            return 2
+        from . import footage
+
+        return footage.main(args.data, args.masks, args.out, args.gamma[0] if args.gamma else 6)
     asked = {field.name: getattr(args, field.name, None) for field in fields(Study)}
     given: dict[str, Any] = {name: value for name, value in asked.items() if value is not None}
     try:
@@ -266,6 +273,11 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--strategies", type=words, help=f"of {','.join([*STRATEGIES, *REDUCERS])}; controls are always there"
     )
+    parser.add_argument("--data", type=Path, help="a folder of films, for --masks")
+    parser.add_argument(
+        "--masks", type=Path, help="masks of an object in them: its recall by strategy, nothing trained"
+    )
+    parser.add_argument("--out", type=Path, help="the JSON that --masks writes")
     parser.add_argument("--seeds", type=int)
     parser.add_argument("--gamma", type=numbers, help="partition factors, such as 2,6,10")
     parser.add_argument("--r", type=numbers, help="shares of the sources that are merged, such as 0.8,1")

@@ -13,6 +13,7 @@ call splits every batch over the processes.
 
 from __future__ import annotations
 
+import inspect
 import math
 import os
 import time
@@ -55,7 +56,7 @@ class Items(Dataset[Batch]):
     ----------
     **columns : Tensor
         (n, ...), any dtype. What `fit` hands to a network by itself: tokens (n, L, H, W, C) and, where they are given,
-        motion and oracle (n, L, H, W).
+        motion and oracle (n, L, H, W), vectors (n, L, H, W, 2).
 
     Attributes
     ----------
@@ -300,8 +301,11 @@ def schedule(optimizer: torch.optim.Optimizer, steps: int, warmup: int = 0) -> L
 
 
 def plain_forward(model: nn.Module, batch: Batch) -> Tensor:
-    """model(tokens), with motion=... and oracle=... where the data has them."""
-    others = {name: batch[name] for name in ("motion", "oracle") if name in batch}
+    """model(tokens), with motion=... and oracle=... where the data has them, and vectors=... where it takes them."""
+    others: Batch = {name: batch[name] for name in ("motion", "oracle") if name in batch}
+    inner = getattr(model, "module", model)  # of what spreads it over several processes
+    if "vectors" in batch and "vectors" in inspect.signature(inner.forward).parameters:
+        others["vectors"] = batch["vectors"]
     return model(batch["tokens"], **others)
 
 
@@ -339,7 +343,7 @@ def fit(
         Default: "cuda" where there is one.
     forward : function, optional
         forward(model, batch) -> outputs (B, K); or in training (B, P, K), P paths that each have a loss of their own,
-        of which the mean is taken. Default: model(tokens), with motion and oracle where the data has them.
+        of which the mean is taken. Default: model(tokens), with motion, vectors and oracle where the data has them.
     after_epoch : function, optional
         after_epoch(model, record) is called after each epoch.
     workers : int, optional

@@ -125,6 +125,8 @@ class Survey:
     fps: float
     aspect: float  # width of a pixel over its height
     missing: float  # seconds that the header promises and the file does not have
+    shown: tuple[int, ...]  # when each frame is shown, in the track's own unit, ascending; empty where not all say so
+    keys: tuple[int, ...]  # the same for those that can be decoded without any other
 
 
 def survey_of(path, name) -> Survey:
@@ -134,21 +136,27 @@ def survey_of(path, name) -> Survey:
         count = untimed = 0
         first, last, step = math.inf, -math.inf, 0.0  # shown first and last in the video track
         begin, end = math.inf, -math.inf  # of all tracks together
+        shown: list[int] = []
+        keys: list[int] = []
         try:
             for packet in packets_of(container):
                 if packet.size == 0 or packet.is_discard:
                     continue
-                start = None if packet.pts is None else float(packet.pts * packet.time_base)
+                pts = packet.pts
+                start = None if pts is None else float(pts * packet.time_base)
                 length = float((packet.duration or 0) * packet.time_base)
                 if start is not None:
                     begin, end = min(begin, start), max(end, start + length)
                 if packet.stream_index != stream.index:
                     continue
                 count += 1
-                if start is None:
+                if pts is None or start is None:
                     untimed += 1
                     continue
                 first = min(first, start)
+                shown.append(pts)
+                if packet.is_keyframe:
+                    keys.append(pts)
                 if start >= last:
                     last, step = start, length
         except av.FFmpegError:
@@ -168,4 +176,5 @@ def survey_of(path, name) -> Survey:
             gap = promised - (end - max(begin, 0.0))
             missing = gap if gap > max(0.25, 0.02 * promised) else 0.0
         codec, aspect = stream.codec_context.name, float(stream.sample_aspect_ratio or 1) or 1.0
-    return Survey(codec, count, timed, first, duration, count / duration, aspect, missing)
+    when = tuple(sorted(shown)) if timed else ()
+    return Survey(codec, count, timed, first, duration, count / duration, aspect, missing, when, tuple(sorted(keys)))

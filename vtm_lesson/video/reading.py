@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from bisect import bisect_right as bisect
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import lru_cache
@@ -96,19 +97,50 @@ class Clip:
         >>> pixels.shape, motion.shape
         ((4, 8, 8, 192), (4, 8, 8))
         """
+        down, across = self._onto_patches(p)
+        pixels = rearrange(self.frames, "l (h p) (w q) c -> l h w (p q c)", p=p, q=p)
+        motion = down @ self.magnitude @ across.T
+        return pixels, motion.astype(np.float32)
+
+    def vectors(self, p: int) -> np.ndarray:
+        """The mean motion vector of each patch of p x p pixels: (L, H/p, W/p, 2) float32, in pixels, x and y.
+
+        Parameters
+        ----------
+        p : int
+            Pixels; it divides height and width.
+
+        Returns
+        -------
+        array
+            (L, H/p, W/p, 2) float32. To and fro cancel in it, as in `motion`; in `patches` they count.
+
+        Raises
+        ------
+        ValueError
+            For patches that do not fill a frame.
+
+        Examples
+        --------
+        >>> import vtm_lesson as vtm
+        >>> vtm.read_video(vtm.films.sample("handheld"), frames=4, size=64).vectors(8).shape
+        (4, 8, 8, 2)
+        """
+        down, across = self._onto_patches(p)
+        x, y = (down @ self.motion[..., axis] @ across.T for axis in (0, 1))
+        return np.stack([x, y], -1).astype(np.float32)
+
+    def _onto_patches(self, p: int) -> tuple[np.ndarray, np.ndarray]:
+        """What takes motion on its cells to patches of p pixels: (H/p, rows of cells), (W/p, columns of cells)."""
         height, width = self.frames.shape[1:3]
         if not _whole(p) or height % p or width % p:
             raise ValueError(
                 f"patches of {p} pixels do not fill a frame of {height} x {width}; "
                 "read the film at a size that is a multiple of the patch."
             )
-        rows, columns = height // p, width // p
-        pixels = rearrange(self.frames, "l (h p) (w q) c -> l h w (p q c)", p=p, q=p)
         cells = self.magnitude.shape
-        down = overlap(np.arange(rows + 1) * p, CELL, cells[1], height)
-        across = overlap(np.arange(columns + 1) * p, CELL, cells[2], width)
-        motion = down @ self.magnitude @ across.T
-        return pixels, motion.astype(np.float32)
+        down = overlap(np.arange(height // p + 1) * p, CELL, cells[1], height)
+        return down, overlap(np.arange(width // p + 1) * p, CELL, cells[2], width)
 
     def __repr__(self) -> str:
         length, height, width, _ = self.frames.shape
@@ -116,7 +148,9 @@ class Clip:
         return text + (f", {self.lost:.0%} lost)" if self.lost else ")")
 
 
-def read(path, frames: int = 60, size: int | tuple[int, int] | None = 224, progress: bool = True) -> Clip:
+def read(
+    path, frames: int = 60, size: int | tuple[int, int] | None = 224, progress: bool = True, motion: bool = True
+) -> Clip:
     """Read evenly spaced frames of a film, and its codec's motion vectors; `vtm.read_video` is the same.
 
     The film is streamed, first its packets, then its frames: memory holds the frames taken and no more.
@@ -135,6 +169,10 @@ def read(path, frames: int = 60, size: int | tuple[int, int] | None = 224, progr
         pixels as they are in the file.
     progress : bool, optional
         Show a bar when reading takes more than 2 seconds.
+    motion : bool, optional
+        False: only the frames are wanted. Then the film is decoded only from the key frame before each of them, where
+        its container allows that, which is many times as fast in a long film, and the frames are the same. motion and
+        magnitude are NaN: nobody looked.
 
     Returns
     -------
@@ -177,8 +215,10 @@ def read(path, frames: int = 60, size: int | tuple[int, int] | None = 224, progr
     name = check(path)
     try:
         survey = survey_of(path, name)
-        taker = _Taker(survey, int(frames), target)
-        _decode(path, name, survey, taker, progress)
+        taker = None if motion else _wanted_only(path, name, survey, int(frames), target)
+        if taker is None:
+            taker = _Taker(survey, int(frames), target, motion)
+            _decode(path, name, survey, taker, progress)
         if not taker.seen:
             raise VideoError(f"{name} has a video track, but not one frame of it can be decoded.")
         taker.finish()
@@ -188,7 +228,7 @@ def read(path, frames: int = 60, size: int | tuple[int, int] | None = 224, progr
             f"{error.strerror or error})."
         ) from error
     lost = _lost(survey, taker, name)
-    if taker.seen > 1 and not taker.vectors:
+    if motion and taker.seen > 1 and not taker.vectors:
         warnings.warn(
             f"{name}: no motion vectors come with this film (codec {survey.codec}), so its motion is zero "
             "everywhere; H.264 and MPEG-4 part 2 have them.",
@@ -239,10 +279,11 @@ def _whole(value) -> bool:
 def _decode(path, name, survey, taker, progress):
     container, stream = open_film(path, name)
     with container:
-        stream.codec_context.flags2 |= Flags2.export_mvs
+        if taker.with_motion:
+            stream.codec_context.flags2 |= Flags2.export_mvs
         # Threads share out the slices of a frame. Several frames at once would be faster by a quarter, but then FFmpeg
         # gives other vectors from one reading to the next.
-        stream.thread_type = "SLICE"
+        stream.thread_type = "SLICE" if taker.with_motion else "AUTO"
         title = f"Reading {Path(name).name}"
         shown = tqdm(total=survey.count, desc=title, unit="frame", delay=2) if progress else nullcontext()
         with shown as bar:
@@ -266,6 +307,59 @@ def _decode(path, name, survey, taker, progress):
                         bar.update()
 
 
+def _wanted_only(path, name, survey, count, target):
+    """A `_Taker` that has taken its frames and decoded little else; None where in doubt.
+
+    What is decoded: from the key frame before each wanted frame on, and there only frames that others refer to. In
+    doubt is whatever does not go by the book: a container that does not say when its frames are shown, or that cannot
+    be entered at a key frame; damage; a wanted frame that does not come. The film is then read from the start.
+    """
+    taker = _Taker(survey, count, target, with_motion=False)
+    if len(set(survey.shown)) < survey.count or survey.missing:
+        return None
+    container, stream = open_film(path, name)
+    with container:
+        if container.format.name == "avi":  # it knows when frames are decoded only, and B frames are shown otherwise
+            return None
+        times = [float(pts * stream.time_base) for pts in survey.shown]
+        wanted = [survey.shown[max(bisect(times, moment) - 1, 0)] for moment in taker.moments]
+        entries = [bisect(survey.keys, pts) - 1 for pts in wanted]
+        if entries[0] < 0:
+            return None
+        found: dict[int, av.VideoFrame] = {}
+        stream.thread_type = "AUTO"
+        try:
+            for entry in sorted(set(entries)):
+                own = {pts for pts, e in zip(wanted, entries, strict=True) if e == entry}
+                container.seek(survey.keys[entry], stream=stream)
+                for image in _images_of(container, stream, own):
+                    if image.is_corrupt or image.time_base != stream.time_base:
+                        return None
+                    found[image.pts] = image
+                    if own <= found.keys():
+                        break
+                else:
+                    return None
+                for pts in (pts for pts, e in zip(wanted, entries, strict=True) if e == entry):
+                    taker.moment = float(pts * stream.time_base)
+                    taker.take(found[pts])
+                found.clear()
+        except av.FFmpegError:
+            return None
+    taker.seen = survey.count
+    return taker
+
+
+def _images_of(container, stream, wanted):
+    """Decode from here on, and give the frames that are wanted, by when they are shown."""
+    for packet in packets_of(container, stream):
+        # Of a frame that no other refers to nothing is lost if it is not decoded.
+        stream.codec_context.skip_frame = "DEFAULT" if packet.pts in wanted or packet.pts is None else "NONREF"
+        for image in packet.decode():
+            if image.pts in wanted:
+                yield image
+
+
 class _Taker:
     """Takes the frames wanted as the film goes by, and adds up the motion between them."""
 
@@ -282,8 +376,8 @@ class _Taker:
     times: np.ndarray
     turns: int
 
-    def __init__(self, survey, wanted, target):
-        self.survey, self.wanted, self.target = survey, wanted, target
+    def __init__(self, survey, wanted, target, with_motion=True):
+        self.survey, self.wanted, self.target, self.with_motion = survey, wanted, target, with_motion
         self.moments = survey.first + (np.arange(wanted) + 0.5) * survey.duration / wanted
         self.taken = self.seen = self.broken = self.corrupt = 0
         self.vectors = False
@@ -299,15 +393,16 @@ class _Taker:
         else:
             moment = n * self.survey.duration / self.survey.count
         while self.held is not None and self.taken < self.wanted and self.moments[self.taken] < moment:
-            self._take(self.held)
-        self._move(image, n)
+            self.take(self.held)
+        if self.with_motion:
+            self._move(image, n)
         self.held, self.moment = image, moment
         self.seen += 1
         self.corrupt += bool(image.is_corrupt)
 
     def finish(self):
         while self.held is not None and self.taken < self.wanted:
-            self._take(self.held)
+            self.take(self.held)
         if self.turns:
             self.frames = np.ascontiguousarray(np.rot90(self.frames, self.turns, (1, 2)))
             self.magnitude = np.ascontiguousarray(np.rot90(self.magnitude, self.turns, (1, 2)))
@@ -353,15 +448,17 @@ class _Taker:
                 step[y[inside], x[inside]] = move[inside]
         return step
 
-    def _take(self, image: av.VideoFrame) -> None:
+    def take(self, image: av.VideoFrame) -> None:
+        """Take this frame, shown at `moment`, as the next one wanted."""
         k = self.taken
         plan = _plan(image, self.target, self.survey.aspect)
         if k == 0:
             self.turns = plan.turns
             self.frames = np.empty((self.wanted, *plan.shape, 3), np.uint8)
             cells = (-(-plan.shape[0] // CELL), -(-plan.shape[1] // CELL))
-            self.motion = np.zeros((self.wanted, *cells, 2), np.float32)
-            self.magnitude = np.zeros((self.wanted, *cells), np.float32)
+            unknown = 0.0 if self.with_motion else math.nan
+            self.motion = np.full((self.wanted, *cells, 2), unknown, np.float32)
+            self.magnitude = np.full((self.wanted, *cells), unknown, np.float32)
             self.times = np.zeros(self.wanted)
         height, width = self.frames.shape[1:3]
         if plan.shape != (height, width):
@@ -372,13 +469,15 @@ class _Taker:
         top, left = plan.corner
         self.frames[k] = picture[top : top + height, left : left + width]
         self.times[k] = self.moment - self.survey.first
+        self.taken += 1
+        if not self.with_motion:
+            return
         self._put(k, plan, self.net, self.way)
         self.net[:] = 0
         self.way[:] = 0
         number = self.seen - 1
         if number > self.reference:
             self.pending.append((k, plan, number - self.reference))
-        self.taken += 1
 
     def _put(self, k, plan, net, way, share=1.0):
         """Adds motion on the codec's grid to that of frame k, on the cells of the resized and cut frame."""
