@@ -7,7 +7,7 @@ PYTHON ?= $(or $(shell for p in python3.11 python3.12 python3.13 python3; do \
 	"$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$p" && break; done),python3)
 VENV := .venv/bin
 # Only the lessons themselves: a learner's other notebooks in that folder are nobody else's business.
-LESSONS = $(patsubst notebooks/source/%.py,notebooks/%.ipynb,$(sort $(wildcard notebooks/source/[0-9][0-9]_*.py)))
+LESSONS = $(patsubst notebooks/source/%.py,notebooks/%.ipynb,$(sort $(wildcard notebooks/source/[0-9][0-9]_*.py notebooks/source/[A-Z]_*.py)))
 ARGS ?=
 
 .DEFAULT_GOAL := help

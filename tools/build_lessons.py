@@ -43,10 +43,14 @@ from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernel
 from nbformat import NotebookNode
 from nbformat.v4 import new_markdown_cell, new_notebook, new_output
 
-from lesson_rules import BuildError, output_problems, source_problems
+from lesson_rules import BuildError, output_problems, source_problems, where
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # the package need not be installed to build its lessons
+
+from vtm_lesson import checks  # noqa: E402
+from vtm_lesson.teaching.contents import LESSONS  # noqa: E402
+from vtm_lesson.teaching.exercise import KINDS  # noqa: E402
 
 # What makes a notebook somebody's own is said once, for the builder and for the learner's folder.
 from vtm_lesson.teaching.work import STAMP, record, whole_digest  # noqa: E402
@@ -56,6 +60,8 @@ KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": 
 STUB = '# Your code here: replace the next line.\nraise NotImplementedError("exercise not solved yet")'
 TEXT_STUB = "*Write your answer here.*"
 MARKS = re.compile(r"^\s*#+ *(BEGIN|END) (SOLUTION|HIDDEN TESTS)\s*$")
+HEADING = re.compile(r"^#{2,4} .*(?:Your turn|Puzzle).*$", re.MULTILINE)
+CHECK = re.compile(r"checks\.(\w+)\(\w+\)")
 WIDGET = "application/vnd.jupyter.widget-view+json"
 
 READ_BANNER = (
@@ -89,7 +95,11 @@ def read_source(path: Path) -> NotebookNode:
     raw = jupytext.reads(path.read_text(encoding="utf-8"), fmt="py:percent")
     nb = new_notebook(metadata={"kernelspec": dict(KERNEL), "language_info": {"name": "python"}})
     taken: set[str] = set()
-    for cell in raw.cells:
+    try:
+        with_hints = _with_hints(raw.cells)
+    except BuildError as error:
+        raise BuildError(f"{path.name}: {error}") from None
+    for cell in with_hints:
         cell = deepcopy(cell)
         cell.metadata = NotebookNode({k: v for k, v in cell.metadata.items() if k in ("nbgrader", "tags")})
         cell.id = _cell_id(path.stem, cell, taken)
@@ -98,6 +108,43 @@ def read_source(path: Path) -> NotebookNode:
     if problems:
         raise BuildError(f"{path.name}: " + "\n  ".join(["the source breaks the rules:", *problems]))
     return nb
+
+
+def _with_hints(cells: list[NotebookNode]) -> list[NotebookNode]:
+    """The cells, with what the package knows of each exercise: a line under its heading, and its hints after its check.
+
+    So the hints in the notebook and those of the check are the same texts.
+    """
+    known = {name for _, names in LESSONS.values() for name in names}
+    heading, out = None, []
+    for number, cell in enumerate(deepcopy(cells)):
+        out.append(cell)
+        if cell.cell_type == "markdown" and HEADING.search(cell.source):
+            heading = cell
+        called = CHECK.fullmatch(cell.source.strip()) if cell.cell_type == "code" else None
+        name = called[1] if called else None
+        if name not in known:
+            continue
+        if heading is None:
+            at = where(number, cell)
+            raise BuildError(f"{at}: each exercise has a heading of its own above it, with Your turn or Puzzle in it")
+        line = HEADING.search(heading.source)[0]
+        heading.source = heading.source.replace(line, f"{line}\n\n{_burden(name)}", 1)
+        heading = None
+        hints = enumerate(getattr(checks, name).hints, 1)
+        blocks = [f"<details><summary>Hint {i}</summary>\n\n{hint}\n\n</details>" for i, hint in hints]
+        out.append(new_markdown_cell("\n\n".join(blocks), metadata={"tags": ["hint"]}))
+    return out
+
+
+def _burden(name: str) -> str:
+    """How long an exercise takes, and what there is to do, as its heading says it."""
+    exercise = getattr(checks, name)
+    minutes = f"{exercise.minutes} minute{'s' * (exercise.minutes != 1)}"
+    return (
+        f"*{KINDS[exercise.kind]} · about {minutes} · difficulty {exercise.difficulty} of 5 · "
+        f"importance {exercise.importance} of 5*"
+    )
 
 
 def _cell_id(lesson: str, cell: NotebookNode, taken: set[str]) -> str:
@@ -164,7 +211,7 @@ def one_folder_deeper(text: str) -> str:
 
     def deeper(match: re.Match) -> str:
         before, target = match.groups()
-        if re.match(r"[a-z]+:|#|/", target) or re.match(r"\d\d_\w+\.ipynb", target):
+        if re.match(r"[a-z]+:|#|/", target) or re.match(r"(\d\d|[A-Z])_\w+\.ipynb", target):
             return match.group(0)
         return before + (target[len("exercises/") :] if target.startswith("exercises/") else "../" + target)
 
@@ -470,8 +517,8 @@ def make_nbgrader(source: Path, folder: Path, force: bool = False) -> Path:
 
 
 def find_sources(wanted: list[str], folder: Path) -> list[Path]:
-    """All sources, or those named: `02`, `02_bipartite_matching`, or a path."""
-    every = sorted(folder.glob("[0-9][0-9]_*.py"))
+    """All sources, or those named: `02`, `B`, `02_bipartite_matching`, or a path."""
+    every = sorted([*folder.glob("[0-9][0-9]_*.py"), *folder.glob("[A-Z]_*.py")])
     if not wanted:
         return every
     found = []

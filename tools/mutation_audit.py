@@ -10,7 +10,7 @@ A changed answer (a mutant) is one of these:
     stopped    it fails, takes too long, or gives a thing of another kind: no answer, so not in the share of named ones
     named      refused, and the message says which mistake it is
     refused    refused, with the input and the two results only
-    equal      the check takes it, and so it should: EQUAL below says why
+    equal      the check takes it, and so it should: EQUAL in audit_tables says why
     survivor   the check takes it, and EQUAL has nothing about it: an input is missing. The audit then fails.
 """
 
@@ -30,7 +30,6 @@ import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -48,8 +47,9 @@ except ImportError:  # there is none on Windows
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # the package need not be installed
 
+from audit_tables import EQUAL, RANDOM  # noqa: E402
 from vtm_lesson import checks, match, uniform  # noqa: E402
-from vtm_lesson.teaching.exercise import OtherKind  # noqa: E402
+from vtm_lesson.teaching.comparing import OtherKind  # noqa: E402
 
 SOURCES = ROOT / "notebooks" / "source"
 NAMES = [name for name in checks.__all__ if isinstance(getattr(checks, name), checks.Exercise)]
@@ -58,173 +58,6 @@ STEPS = 200_000  # lines that one call of a mutant may run
 ROOM = 2 << 30  # bytes that a mutant may take beyond what the process has
 COPY = "your function changed its input; work on a copy."  # a mistake that every check names by itself
 INPUTS = 200  # random inputs on which a mutant that passed is compared with the answer
-
-
-# ---------------------------------------------------------------------------------------------------------------
-# Mutants that pass because they are right: exercise, the changed line, why
-# ---------------------------------------------------------------------------------------------------------------
-
-EQUAL: list[tuple[str, str, str]] = [
-    ("nearest_target", "unit = F.normalize(keys)", "dim 1 is what F.normalize takes by default"),
-    ("nearest_target", "unit = F.normalize(keys, dim=-1)", "the tensor has two axes, so the last one is dim 1"),
-    ("nearest_target", "best = scores.argmax(dim=-1)", "the tensor has two axes, so the last one is dim 1"),
-    (
-        "nearest_target",
-        "return (best, scores.gather(1, best[:, None])[:, -1])",
-        "gather gives one column, the first and the last",
-    ),
-    ("proportional_attention", "scores = q @ k.T / k.shape[1] ** 0.5 + size.log()", "a key is as long as a query"),
-    (
-        "proportional_attention",
-        "return scores.softmax(dim=-1) @ v",
-        "the tensor has two axes, so the last one is dim 1",
-    ),
-    ("above", "return (similarity > threshold).sum(dim=1).min()", "a tensor of one number is taken for the number"),
-    (
-        "above",
-        "return int((similarity > threshold).sum(dim=-1).min())",
-        "the tensor has two axes, so the last one is dim 1",
-    ),
-    ("checkerboard", "return ((t + y - x) % 2 == 1).flatten().nonzero()[:, 0]", "x and -x are both even or both odd"),
-    ("checkerboard", "return ((t - y + x) % 2 == 1).flatten().nonzero()[:, 0]", "y and -y are both even or both odd"),
-    (
-        "checkerboard",
-        "return ((t + y + x) % 2 == 1).flatten().nonzero()[:, -1]",
-        "of one axis nonzero gives one column",
-    ),
-    (
-        "tokens_after",
-        "number = frames / length",
-        "a chunk's length divides the frames; a float of the same value is right",
-    ),
-    (
-        "tokens_after",
-        "inside = n / number",
-        "all chunks keep equally many tokens, so the next number of chunks divides n",
-    ),
-    ("merge_in_chunks", "n = keys.shape[1] // chunks", "there are as many keys as tokens"),
-    (
-        "merge_in_chunks",
-        "return merge(x.reshape(-1, n, x.shape[2])).reshape(keys.shape[0], -1, x.shape[2])",
-        "keys and x are of the same films",
-    ),
-    ("pooled_weight", "final = groups[-1].max() + 1", "torch.full takes a tensor of one number for the number"),
-    (
-        "centre_targets",
-        "top, left = (rows // 2, (width - columns) // 2)",
-        "the height is even, so height - rows is rows",
-    ),
-    (
-        "centre_targets",
-        "top, left = ((height - rows) // 2, columns // 2)",
-        "the width is even, so width - columns is columns",
-    ),
-    (
-        "centre_targets",
-        "centre[:, top:top - rows, left:left + columns] = True",
-        "top - rows counts from the end: it is top - rows + height, and the height is 2 rows",
-    ),
-    (
-        "centre_targets",
-        "centre[:, top:top + rows, left:left - columns] = True",
-        "left - columns counts from the end: it is left - columns + width, and the width is 2 columns",
-    ),
-    ("centre_targets", "positions = mask.flatten().nonzero()[:, -1]", "of one axis nonzero gives one column"),
-    (
-        "centre_targets",
-        "return positions[[i * len(positions) / k for i in range(k)]]",
-        "torch cuts an index after the point, as // does",
-    ),
-    (
-        "block_motion",
-        "(height, width), best = (block.shape, (float('inf'), 1, 0))",
-        "any shift's cost is less than infinite, and one lies inside",
-    ),
-    (
-        "block_motion",
-        "(height, width), best = (block.shape, (float('inf'), -1, 0))",
-        "any shift's cost is less than infinite, and one lies inside",
-    ),
-    (
-        "block_motion",
-        "(height, width), best = (block.shape, (float('inf'), 0, 1))",
-        "any shift's cost is less than infinite, and one lies inside",
-    ),
-    (
-        "block_motion",
-        "(height, width), best = (block.shape, (float('inf'), 0, -1))",
-        "any shift's cost is less than infinite, and one lies inside",
-    ),
-    (
-        "block_motion",
-        "cost = (previous[y:y + height, x:x + width] - block).abs().mean().item()",
-        "all parts have equally many pixels: the least mean is the least sum",
-    ),
-    (
-        "block_motion",
-        "cost = (block - previous[y:y + height, x:x + width]).abs().sum().item()",
-        "the absolute difference is the same either way",
-    ),
-    (
-        "motion_probability",
-        "return (temperature * score).softmax(-1).view_as(motion)",
-        "of one axis the last is the first",
-    ),
-    ("without_camera", "return (camera[:, None, None] - vectors).norm(dim=-1)", "a vector turned round is as long"),
-    ("saliency", "return torch.tanh(keys @ U)[:, -1]", "U has one column, the first and the last"),
-    ("guided_attention", "scores = (q @ k.T + s) / k.shape[1] ** 0.5", "a key is as long as a query"),
-    ("guided_attention", "return scores.softmax(dim=-1) @ v", "the tensor has two axes, so the last one is dim 1"),
-    ("gradient_of_saliency", "root = k.shape[1] ** 0.5", "a key is as long as a query"),
-    (
-        "gradient_of_saliency",
-        "weights = ((q @ k.T + s) / root).softmax(dim=-1)",
-        "the tensor has two axes, so the last one is dim 1",
-    ),
-    (
-        "gradient_of_saliency",
-        "towards = g @ v.T - (g * y).sum(dim=-1, keepdim=True)",
-        "the tensor has two axes, so the last one is dim 1",
-    ),
-    (
-        "peak_score_memory",
-        "chunks = min(together, n / chunk)",
-        "a chunk's length divides n; a float of the same value is right",
-    ),
-    (
-        "tome_step",
-        "sources, targets = (torch.arange(0, len(keys), 2), torch.arange(1, len(x), 2))",
-        "there are as many keys as tokens",
-    ),
-    (
-        "tome_step",
-        "sources, targets = (torch.arange(0, len(x), 2), torch.arange(1, len(keys), 2))",
-        "there are as many keys as tokens",
-    ),
-    ("tome_step", "unit = F.normalize(keys)", "dim 1 is what F.normalize takes by default"),
-    ("tome_step", "unit = F.normalize(keys, dim=-1)", "the tensor has two axes, so the last one is dim 1"),
-    (
-        "tome_step",
-        "similarity, best = (unit[sources] @ unit[targets].T).max(dim=-1)",
-        "the tensor has two axes, so the last one is dim 1",
-    ),
-    (
-        "tome_step",
-        "merged = similarity.argsort(descending=True)[:r]",
-        "PyTorch's sort on a CPU keeps the order of equals, asked or not; it promises so only if asked",
-    ),
-    (
-        "tome_step",
-        "merged = similarity.argsort(descending=True, stable=False)[:r]",
-        "PyTorch's sort on a CPU keeps the order of equals, asked or not; it promises so only if asked",
-    ),
-    ("tome_step", "total, count = (x.clone(), torch.ones(len(keys)))", "there are as many keys as tokens"),
-    (
-        "tome_step",
-        "count.index_add_(-1, targets[best[merged]], torch.ones(r))",
-        "count has one axis, the first and the last",
-    ),
-    ("tome_step", "stays = torch.ones(len(keys), dtype=torch.bool)", "there are as many keys as tokens"),
-]
 
 
 # ---------------------------------------------------------------------------------------------------------------
@@ -292,7 +125,7 @@ def solutions() -> dict[str, str]:
                 names = [part.name for part in ast.parse(code).body if isinstance(part, ast.FunctionDef)]
                 if names[0] in NAMES:
                     found[names[0]] = code
-    return {name: found[name] for name in NAMES}
+    return {name: found[name] for name in NAMES if name in found}
 
 
 def mutants(name: str, code: str) -> list[Mutant]:
@@ -356,10 +189,13 @@ def _changes(node: ast.AST, owner: ast.AST, function: ast.FunctionDef) -> Iterat
         yield node.operand
     elif isinstance(node, ast.Constant):
         yield from map(ast.Constant, _other_constants(node.value, owner))
+        if not function.args.args and isinstance(node.value, (int, float)) and not isinstance(node.value, bool):
+            yield from map(ast.Constant, (2 * node.value, node.value / 2, -node.value))  # read off wrongly
     elif isinstance(node, ast.Call):
         yield from _other_calls(node)
-    elif isinstance(node, ast.Tuple) and isinstance(node.ctx, ast.Load) and len(node.elts) == 2:
-        yield ast.Tuple(node.elts[::-1], ast.Load())
+    elif isinstance(node, ast.Tuple) and isinstance(node.ctx, ast.Load):
+        for i in range(len(node.elts) - 1):  # two neighbours change places
+            yield ast.Tuple([*node.elts[:i], node.elts[i + 1], node.elts[i], *node.elts[i + 2 :]], ast.Load())
     elif isinstance(node, ast.Slice):
         for bound in ("lower", "upper"):
             for beside in _beside(getattr(node, bound)):
@@ -464,146 +300,6 @@ def _other_variables(node: ast.Name, function: ast.FunctionDef) -> Iterator[ast.
 
 
 # ---------------------------------------------------------------------------------------------------------------
-# Random inputs that an exercise's text allows
-# ---------------------------------------------------------------------------------------------------------------
-
-
-def _normal(dice: random.Random, *shape: int) -> torch.Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(dice.randrange(1 << 30)))
-
-
-def _grouped(dice: random.Random, n: int, m: int) -> torch.Tensor:
-    """n numbers from 0 to m - 1, all in use."""
-    numbers = [*range(m), *(dice.randrange(m) for _ in range(n - m))]
-    dice.shuffle(numbers)
-    return torch.tensor(numbers)
-
-
-def _tokens(dice: random.Random) -> tuple:
-    n = dice.randint(4, 20)
-    r = dice.randint(0, n // 2)
-    keys = _normal(dice, n, dice.randint(2, 5))
-    if dice.random() < 0.3:  # with ties
-        keys = torch.eye(3)[torch.tensor([dice.randrange(3) for _ in range(n)])]
-    return _normal(dice, n, 3), keys, r
-
-
-def _sides(dice: random.Random) -> tuple:
-    n = dice.randint(3, 20)
-    places = list(range(n))
-    dice.shuffle(places)
-    cut = dice.randint(1, n - 1)
-    keys = _normal(dice, n, dice.randint(2, 5))
-    if dice.random() < 0.3:
-        keys = keys.round()
-    return keys, torch.tensor(sorted(places[:cut])), torch.tensor(sorted(places[cut:]))
-
-
-def _heads(dice: random.Random, queries: bool = False) -> tuple:
-    k, c = dice.randint(2, 8), dice.randint(2, 6)
-    q = dice.randint(1, 8) if queries else k
-    return _normal(dice, q, c), _normal(dice, k, c), _normal(dice, k, dice.randint(1, 5))
-
-
-def _film(dice: random.Random) -> tuple:
-    """frames, tokens a frame and chunks, each a divisor of the frames and at most as long as the next."""
-    frames = dice.choice((12, 24, 60))
-    chunks: list[int] = []
-    for length in sorted(dice.choice([c for c in range(1, frames + 1) if frames % c == 0]) for _ in range(3)):
-        if not chunks or length % chunks[-1] == 0:
-            chunks.append(length)
-    return frames, dice.randint(4, 40), tuple(chunks), dice.randint(2, 9), dice.choice((0.0, 0.25, 0.5, 0.8, 1.0))
-
-
-def _merges(dice: random.Random) -> tuple:
-    sizes = [dice.randint(12, 30), dice.randint(6, 11), dice.randint(2, 5)][: dice.randint(2, 3)]
-    return (tuple(_grouped(dice, n, m) for n, m in pairwise(sizes)),)
-
-
-def _moving(dice: random.Random) -> tuple:
-    rows, columns, height, width = dice.randint(8, 12), dice.randint(8, 14), dice.randint(2, 4), dice.randint(2, 4)
-    previous = _normal(dice, rows, columns).mul(20).round()
-    y, x = dice.randint(0, rows - height), dice.randint(0, columns - width)
-    block = previous[y : y + height, x : x + width] + _normal(dice, height, width).mul(5).round()
-    row = min(max(y + dice.randint(-3, 3), 0), rows - height)
-    column = min(max(x + dice.randint(-3, 3), 0), columns - width)
-    return previous, block, row, column, dice.randint(1, 4)
-
-
-def _pair(dice: random.Random) -> tuple:
-    n = dice.randint(2, 12)
-    gain, noise = dice.uniform(-0.1, 0.1), dice.uniform(0.001, 0.1)
-    one = [dice.uniform(0.4, 0.9) for _ in range(n)]
-    return [v + gain + dice.gauss(0, noise) for v in one], one
-
-
-def _steps(dice: random.Random) -> tuple:
-    n = dice.randint(1, 6)
-    return [dice.uniform(0.1, 9) for _ in range(n)], [dice.uniform(0.5, 9) for _ in range(n)]
-
-
-def _drawing(dice: random.Random) -> tuple:
-    n = dice.randint(4, 30)
-    s, noise = _normal(dice, n).tanh(), _normal(dice, n)
-    return s, dice.randint(1, n - 1), dice.choice((1.0, 2.0, 5.0)), noise
-
-
-RANDOM: dict[str, Callable[[random.Random], tuple]] = {
-    "group_mean": lambda d: (_normal(d, n := d.randint(4, 20), d.randint(1, 4)), _grouped(d, n, d.randint(1, 4))),
-    "tokens_in_film": lambda d: (d.randint(1, 64), d.randint(32, 256), d.randint(1, 32)),
-    "attention_cost": lambda d: (d.randint(1, 500), d.randint(1, 500)),
-    "frames_that_fit": lambda d: (d.randint(0, 2 ** d.randint(4, 40)), d.randint(1, 400)),
-    "alternate": lambda d: (d.randint(2, 60),),
-    "nearest_target": _sides,
-    "tome_step": _tokens,
-    "proportional_attention": lambda d: (*(h := _heads(d, queries=True)), _normal(d, len(h[1])).abs().mul(3).ceil()),
-    "tokens_left": lambda d: (
-        d.randint(20, 300),
-        d.randint(0, 5),
-        [d.randint(0, 40) for _ in range(d.randint(1, 12))],
-    ),
-    "above": lambda d: (_normal(d, d.randint(1, 5), d.randint(2, 20)).tanh(), d.uniform(-0.9, 0.9)),
-    "checkerboard": lambda d: (d.randint(1, 5), d.randint(1, 6), d.randint(1, 6)),
-    "tokens_after": _film,
-    "merge_in_chunks": lambda d: (
-        _normal(d, b := d.randint(1, 3), (c := d.randint(1, 4)) * (n := d.randint(4, 12)), 3),
-        _normal(d, b, c * n, d.randint(2, 5)),
-        c,
-        d.choice((2, 2.5, 3, 4)),
-    ),
-    "pooled_weight": _merges,
-    "centre_targets": lambda d: (
-        d.randint(1, 6),
-        2 * d.randint(2, 7),
-        2 * d.randint(2, 7),
-        d.choice((2, 2.5, 3, 5, 8)),
-    ),
-    "expected_coverage": lambda d: (d.random(), d.uniform(2, 12), d.choice(("centre", "boundary"))),
-    "block_motion": _moving,
-    "motion_probability": lambda d: (
-        _normal(d, d.randint(1, 4), d.randint(2, 5), d.randint(2, 5)).abs() * 10 ** d.uniform(-2, 2),
-        d.uniform(0.5, 4),
-    ),
-    "without_camera": lambda d: (_normal(d, d.randint(1, 4), d.randint(2, 5), d.randint(2, 5), 2) * 3,),
-    "saliency": lambda d: (_normal(d, d.randint(1, 9), c := d.randint(1, 5)), _normal(d, c, 1)),
-    "guided_attention": lambda d: (*(h := _heads(d)), _normal(d, len(h[1])).tanh()),
-    "gradient_of_saliency": lambda d: (*(h := _heads(d)), _normal(d, len(h[1])).tanh(), _normal(d, *h[2].shape)),
-    "drawn_targets": _drawing,
-    "mean_interval": lambda d: ([d.uniform(0.2, 0.9) for _ in range(d.randint(2, 12))],),
-    "told_apart": _pair,
-    "amdahl": _steps,
-    "peak_score_memory": lambda d: (
-        (c := d.randint(1, 50)) * (k := d.randint(1, 12)),
-        c,
-        d.randint(1, k + 3),
-        d.randint(1, c + 10),
-    ),
-    "swapped_flops": lambda d: ((n := d.randint(2, 400)), d.randint(1, n), d.randint(1, 300)),
-    "roofline": lambda d: tuple(10 ** d.uniform(low, low + 3) for low in (4, 3, 8, 7)),
-}
-
-
-# ---------------------------------------------------------------------------------------------------------------
 # Trying them
 # ---------------------------------------------------------------------------------------------------------------
 
@@ -616,6 +312,8 @@ def compiled(mutant: Mutant) -> Callable:
     """The mutant as a function that stops after STEPS lines."""
     names: dict[str, Any] = {"torch": torch, "F": F, "math": math, "statistics": statistics, "student": student}
     names |= {"match": match, "uniform": uniform}
+    # A solution may build on the exercises before it.
+    names |= {name: getattr(checks, name).answer for name in NAMES if name != mutant.exercise}
     file = f"<mutant of {mutant.exercise}>"
     exec(compile(mutant.code, file, "exec"), names)
     function = names[mutant.exercise]
@@ -683,6 +381,8 @@ def tried(mutant: Mutant) -> Outcome:
         text = _said(exercise, function)
         if text is not None:
             words = next((words for words in (*(words for words, _ in exercise.mistakes), COPY) if words in text), None)
+            if words is None and exercise.judge is not None and not _is_no_answer(exercise, function, text):
+                words = text.splitlines()[0]  # a judge says by itself which demand is not met
             kind = "named" if words else "stopped" if _is_no_answer(exercise, function, text) else "refused"
             return Outcome(mutant, kind, words or text)
         where = _differs(exercise, function)
@@ -717,7 +417,7 @@ def _is_no_answer(exercise: checks.Exercise, function: Callable, text: str) -> b
             result = function(*copy.deepcopy(arguments))
         except Exception:
             continue
-        what = checks.difference(result, exercise.answer(*copy.deepcopy(arguments)), exercise.tolerance)
+        what = exercise.wrong(result, arguments, exercise.answer(*copy.deepcopy(arguments)))
         if what is not None and not isinstance(what, OtherKind):
             return False
     return True
@@ -730,7 +430,7 @@ def _differs(exercise: checks.Exercise, function: Callable) -> str | None:
         arguments = RANDOM[exercise.name](dice)
         expected = exercise.answer(*copy.deepcopy(arguments))
         try:
-            what = checks.difference(function(*copy.deepcopy(arguments)), expected, exercise.tolerance)
+            what = exercise.wrong(function(*copy.deepcopy(arguments)), arguments, expected)
         except Exception as error:
             what = f"stopped with {type(error).__name__}"
         if what is not None:
@@ -753,6 +453,9 @@ def audit(names: Iterable[str] = NAMES, short: bool = False) -> list[Outcome]:
     torch.set_num_threads(1)  # the tensors are tiny
     try:
         code = solutions()
+        lacking = [name for name in names if name not in code]
+        if lacking:
+            raise ValueError(f"no lesson's source has a solution of {', '.join(lacking)}.")
         found = {name: mutants(name, code[name]) for name in names}
         return [tried(m) for name in names for m in (sample(found[name]) if short else found[name])]
     finally:

@@ -24,7 +24,8 @@ from .teaching.contents import LESSONS
 # its names is first used (PEP 562): a lesson is stale when a module that it loaded has changed, so a change in one
 # file's checks must not touch the lessons that use other files. `checks.pyi` tells type checkers and editors the same.
 _FILES = [
-    ("exercise", ("Exercise", "difference")),
+    ("exercise", ("Exercise",)),
+    ("comparing", ("difference",)),
     ("progress", ("progress", "predict", "predictions", "replay")),
     *LESSONS.values(),
 ]

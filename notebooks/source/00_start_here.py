@@ -2,15 +2,16 @@
 # # 00 Start here
 #
 # **You will** merge the patches of a film, with nothing learned, and look at what is left · write the average that
-# everything else rests on, and let a check judge it · see what is lost first, which is what this course is about.
+# everything else rests on, and mend a film that comes back scrambled · measure what is lost first, which is what this
+# course is about.
 #
-# **Time** 30 minutes, of which the computer works about half a minute · **Needs** PyTorch basics: tensors, shapes,
+# **Time** 45 minutes, of which the computer works about 15 seconds · **Needs** PyTorch basics: tensors, shapes,
 # indexing. No GPU, no internet.
 #
 # Click on the cell below and press Shift+Enter. It runs, and the next cell is selected. Go on like this to the end.
 
 # %%
-from vtm_lesson import films, plots, video
+from vtm_lesson import checks, films, plots, video
 
 FILM = films.sample("square")  # later, a film of your own: FILM = "party.mp4"
 
@@ -70,6 +71,41 @@ import torch
 tokens = torch.from_numpy(pixels.reshape(1, -1, 768)) / 255
 n = tokens.shape[1]
 tokens.shape
+
+# %% [markdown]
+# ## Your turn 1: where is the hand?
+#
+# A patch has a place, (frame, row, column), and its token has a position in the list. All of these count from 0: rows
+# from the top, columns from the left.
+#
+# Look at **frame 20** in the strip above. The figure that walks about stretches out both arms. Its hand at the left of
+# the picture lies in one square: in which row and which column? And which position in the list of 11,760 tokens is
+# that?
+#
+# **How exercises work.** You fill in a function; this one takes nothing, and returns what you read off. The cell after
+# it calls a *check*, which says what is right and, for many common mistakes, which one you made. Every wrong answer
+# shows the next of three hints; a slip, such as a misspelt name, costs none. A check never stops the notebook: if you
+# leave an exercise open, everything after it still runs. Later cells use your functions where they pass their checks,
+# and the package's where they do not; a line says which. `checks.progress()` shows what you have solved.
+
+# %% nbgrader={"grade": false, "grade_id": "token-position", "locked": false, "schema_version": 3, "solution": true, "task": false}
+def token_position() -> tuple[int, int, int]:
+    """(row, column, position in the list) of the patch with the walking figure's left hand, in frame 20."""
+    ### BEGIN SOLUTION
+    return 5, 7, 3997
+    ### END SOLUTION
+
+
+# %% nbgrader={"grade": true, "grade_id": "token-position-check", "locked": true, "points": 1, "schema_version": 3, "solution": false, "task": false}
+checks.token_position(token_position)
+
+# %% [markdown] tags=["solution"]
+# <details><summary>Why this works</summary>
+#
+# Five squares lie above the hand, and seven to its left. Frames 0 to 19 come before frame 20, with 20 · 196 tokens. Then
+# come five whole rows of 14, then seven patches: 20 · 196 + 5 · 14 + 7 = 3,997.
+#
+# </details>
 
 # %% [markdown]
 # ## Step 2: who is like whom?
@@ -148,15 +184,17 @@ plots.show(plots.groups(clip.frames, coarse, grid, pick=5, highlight=(30, 13, 5)
 
 # %% [markdown]
 # One place of the frame, at many moments: this is what merging is for. (At the other moments this place mostly went to
-# two other targets, which are patches of the same place, too.) Now a patch of the walking figure:
+# two other targets, which are patches of the same place, too.) Now the hand that you found in exercise 1;
+# `checks.token_position.mine()` is your function, if it passed.
 
 # %%
-plots.show(plots.groups(clip.frames, coarse, grid, pick=5, highlight=(30, 3, 7)))
+row, column, position = (int(number) for number in checks.token_position.mine()())
+plots.show(plots.groups(clip.frames, coarse, grid, pick=5, highlight=(20, row, column)))
 
 # %% [markdown]
-# In each of these frames the group lies on the figure, wherever it has gone by then: nobody told it to. But look into
-# the outlines: here the chest, there half a face, or an edge with pavement beside it. What the merged film shows in
-# all these places is their average. And this is a patch one row higher and one column to the right, in the same frame:
+# Hands went with hands, the left one and the right one, wherever the figure was at that moment: nobody told them to. But
+# each hand lies a little differently in its square, and has something else behind it. What the merged film shows in all
+# these places is their average. And this is another patch of the same figure, ten frames later:
 
 # %%
 plots.show(plots.groups(clip.frames, coarse, grid, pick=5, highlight=(30, 2, 8)))
@@ -184,14 +222,9 @@ plots.show(plots.groups(clip.frames, coarse, grid, pick=5, highlight=(30, 2, 8))
 # Group 0 holds the values 2, 4 and 6. Group 1 holds 9 and 1. So the merged tokens are **4** and **5**.
 
 # %% [markdown]
-# ## Your turn: the average of a group
+# ## Your turn 2: the average of a group
 #
-# Write it for any number of tokens and groups.
-#
-# **How exercises work.** You fill in a function. The cell after it calls a *check*, which tries your function on small,
-# random and awkward inputs, and says what it expected, what it got, and, for many common mistakes, which one it is.
-# Every wrong answer shows the next of three hints; a slip, such as a misspelt name, costs none. A check never stops the
-# notebook: if you leave an exercise open, everything after it still runs. `checks.progress()` shows what you have solved.
+# Write it for any number of tokens and groups. The check tries your function on small, random and awkward inputs.
 
 # %% nbgrader={"grade": false, "grade_id": "group-mean", "locked": false, "schema_version": 3, "solution": true, "task": false}
 def group_mean(x: torch.Tensor, group: torch.Tensor) -> torch.Tensor:
@@ -204,31 +237,7 @@ def group_mean(x: torch.Tensor, group: torch.Tensor) -> torch.Tensor:
 
 
 # %% nbgrader={"grade": true, "grade_id": "group-mean-check", "locked": true, "points": 1, "schema_version": 3, "solution": false, "task": false}
-from vtm_lesson import checks
-
 checks.group_mean(group_mean)
-
-# %% [markdown] tags=["hint"]
-# <details><summary>Hint 1</summary>
-#
-# A loop over the groups is fine: there are `group.max() + 1` of them.
-#
-# </details>
-
-# %% [markdown] tags=["hint"]
-# <details><summary>Hint 2</summary>
-#
-# `x[group == g]` holds the tokens of group `g`, one a row. Average over the rows, not over everything.
-#
-# </details>
-
-# %% [markdown] tags=["hint"]
-# <details><summary>Hint 3</summary>
-#
-# Collect the averages in a list and `torch.stack` them. Without a loop: add up with `index_add`, count with
-# `torch.bincount`, divide.
-#
-# </details>
 
 # %% [markdown] tags=["solution"]
 # <details><summary>Why this works</summary>
@@ -240,30 +249,92 @@ checks.group_mean(group_mean)
 # </details>
 
 # %% [markdown]
-# ## The package's version
-#
-# The package keeps the same list of group numbers in `merge.group`, and averages with it. The toy again:
+# The package keeps the same list of group numbers in `merge.group`. With it, your function merges the film:
 
 # %%
-from vtm_lesson.merging import Merge
-
-toy = Merge(group=torch.tensor([[0, 0, 1, 0, 1]]), keep=torch.tensor([[0, 2]]))
-toy(torch.tensor([[[2.0], [4.0], [9.0], [6.0], [1.0]]]))
-
-# %% [markdown]
-# `merge.unmerge` goes the other way: it gives every token the average of its group. That is what the pictures above
-# show.
-
-# %%
-toy.unmerge(torch.tensor([[[4.0], [5.0]]])).flatten().tolist()
+my_mean = checks.group_mean.mine()
+group = merge.group[0]
+averages = torch.as_tensor(my_mean(tokens[0], group)).float()
+averages.shape
 
 # %% [markdown]
-# And `merge.size()` counts how many tokens each group holds. No token is lost, so the sizes of the film's 1,960
-# groups add up to all tokens:
+# `merge.size()` counts how many tokens each group holds. No token is lost, so the sizes of the 1,960 groups add up to
+# all tokens:
 
 # %%
 size = merge.size()
 print(f"{size.shape[1]:,} groups, {int(size.sum()):,} tokens in them")
+
+# %% [markdown]
+# ## Back to a film
+#
+# 1,960 averages are no film yet: 11,760 places in the frames wait for a picture. To **unmerge** is to give every token
+# the average of its group. Here is a first try. A group of five tokens needs its average five times, so each average
+# is repeated as often as its group has tokens:
+
+# %%
+def first_try(y: torch.Tensor, group: torch.Tensor) -> torch.Tensor:
+    """Every average, as often as its group has tokens. y: (M, C), group: (N,). Returns (N, C)."""
+    return y.repeat_interleave(torch.bincount(group), dim=0)
+
+
+def as_film(x: torch.Tensor):
+    """(N, 768) patches, laid side by side again: frames of 14 x 14 patches of 16 x 16 pixels."""
+    squares = x.reshape(*grid, 16, 16, 3).permute(0, 1, 3, 2, 4, 5)
+    return squares.reshape(clip.frames.shape).clamp(0, 1).numpy()
+
+
+plots.show(plots.frames(as_film(first_try(averages, group)), pick=6, title="The first try"))
+
+# %% [markdown]
+# The right pictures, each as often as it should be, and hardly one where it belongs: frame 0 got the same lamp more than
+# forty times. The toy shows what happened, in five numbers:
+
+# %%
+toy_averages, toy_group = torch.tensor([[4.0], [5.0]]), torch.tensor([0, 0, 1, 0, 1])
+first_try(toy_averages, toy_group).flatten().tolist()
+
+# %% [markdown]
+# ## Your turn 3: put the film together
+#
+# Write it right: `y` holds an average for each group, `group` the group of each token. Which average must token 2 of the
+# toy get, and which one did it get?
+
+# %% nbgrader={"grade": false, "grade_id": "unmerge", "locked": false, "schema_version": 3, "solution": true, "task": false}
+def unmerge(y: torch.Tensor, group: torch.Tensor) -> torch.Tensor:
+    """Every token gets the average of its group. y: (M, C) floats; group: (N,) int64, 0 to M - 1. Returns (N, C)."""
+    ### BEGIN SOLUTION
+    film = torch.zeros(len(group), y.shape[1], dtype=y.dtype)
+    for g in range(len(y)):
+        film[group == g] = y[g]
+    return film
+    ### END SOLUTION
+
+
+# %% nbgrader={"grade": true, "grade_id": "unmerge-check", "locked": true, "points": 1, "schema_version": 3, "solution": false, "task": false}
+checks.unmerge(unmerge)
+
+# %% [markdown] tags=["solution"]
+# <details><summary>Why this works</summary>
+#
+# The first try gave 4, 4, 4, 5, 5: first all tokens of group 0, then all of group 1. But the tokens of a group do not
+# stand side by side; token 2 belongs to group 1. The loop puts each average where its group's tokens are. In one step it
+# is `y[group]`: a list of row numbers in the brackets picks a row for each.
+#
+# </details>
+
+# %%
+my_unmerge = checks.unmerge.mine()
+redrawn = torch.as_tensor(my_unmerge(averages, group)).float()
+plots.show(plots.frames(as_film(redrawn), pick=6, title="Averages of 1,960 groups, given back to 11,760 patches"))
+
+# %% [markdown]
+# This is the lower strip of the first figure again, now from a list of group numbers and two short functions. `merge`
+# has both of them built in. Do they agree?
+
+# %%
+theirs = merge.unmerge(merge(tokens))[0]
+print("the same as the package's to five digits:", bool((redrawn - theirs).abs().max() < 1e-5))
 
 # %% [markdown]
 # ## What is lost first?
@@ -271,12 +342,6 @@ print(f"{size.shape[1]:,} groups, {int(size.sum()):,} tokens in them")
 # Looking is good, measuring is better. The error of a patch: how far its colours are from those of its group's average
 # (root mean square, on the scale from 0 to 1). Take the twentieth of all patches that changed most since the frame
 # before, and all other patches, separately.
-
-# %% [markdown] tags=["prediction"]
-# **Before you run it:** at gamma = 6, is the error of the patches that change about the same as that of the others,
-# twice as large, four times, ten times?
-#
-# *My guess:*
 
 # %%
 def changing(tokens: torch.Tensor, grid: tuple[int, int, int], share: float = 0.05) -> torch.Tensor:
@@ -289,20 +354,61 @@ def changing(tokens: torch.Tensor, grid: tuple[int, int, int], share: float = 0.
     return mask
 
 
-def error(merge: Merge, tokens: torch.Tensor, which: torch.Tensor) -> float:
-    """Root mean square error of the chosen patches after merging, to three digits."""
-    difference = (merge.unmerge(merge(tokens)) - tokens)[0, which]
-    return round(difference.pow(2).mean().sqrt().item(), 3)
+busy = changing(tokens, grid)
+print(f"{int(busy.sum())} patches that change, {int((~busy).sum()):,} others")
 
+# %% [markdown] tags=["prediction"]
+# **Before you compute it:** at gamma = 6, how many times the error of the others is the error of the patches that
+# change? The same (1), twice, four times, ten times? Write a number in place of the dots. It is kept, and shown beside
+# the result.
 
 # %%
-busy = changing(tokens, grid)
+checks.predict("00-ratio", ...)
+
+# %% [markdown]
+# ## Your turn 4: what merging costs a patch
+#
+# Write the error: merge `x` by its groups, go back, and take the root mean square of the difference over all numbers of
+# the tokens that `which` chooses. The groups are made of all tokens; only the error is that of the chosen ones.
+#
+# You have `group_mean` and `unmerge` already. If one of them is still open, put `my_mean` or `my_unmerge` in its place.
+
+# %% nbgrader={"grade": false, "grade_id": "merging-error", "locked": false, "schema_version": 3, "solution": true, "task": false}
+def merging_error(x: torch.Tensor, group: torch.Tensor, which: torch.Tensor) -> float:
+    """Root mean square error of the chosen tokens after merging. x: (N, C); group: (N,) int64; which: (N,) bool."""
+    ### BEGIN SOLUTION
+    difference = unmerge(group_mean(x, group), group) - x
+    return difference[which].pow(2).mean().sqrt().item()
+    ### END SOLUTION
+
+
+# %% nbgrader={"grade": true, "grade_id": "merging-error-check", "locked": true, "points": 1, "schema_version": 3, "solution": false, "task": false}
+checks.merging_error(merging_error)
+
+# %% [markdown] tags=["solution"]
+# <details><summary>Why this works</summary>
+#
+# In the toy, tokens 0 and 3 lie 2 away from their group's average, tokens 2 and 4 lie 4 away, and token 1 is the average.
+# The mean of 4, 0, 16, 4 and 16 is 8, and its root 2.83. The square makes one large error count more than many small
+# ones, as it does for the eye.
+#
+# </details>
+
+# %%
+my_error = checks.merging_error.mine()
+ratio = float(my_error(tokens[0], group, busy)) / float(my_error(tokens[0], group, ~busy))
+checks.replay("00-ratio", round(ratio))
+
+# %% [markdown]
+# And with fewer tokens, or more?
+
+# %%
 gammas = (2, 6, 20, 60)
 series = {"patches that change": [], "all others": []}
 for gamma in gammas:
-    this = match(keys, uniform(n, gamma, staggered=True))
-    series["patches that change"].append(error(this, tokens, busy))
-    series["all others"].append(error(this, tokens, ~busy))
+    this = match(keys, uniform(n, gamma, staggered=True)).group[0]
+    series["patches that change"].append(round(float(my_error(tokens[0], this, busy)), 3))
+    series["all others"].append(round(float(my_error(tokens[0], this, ~busy)), 3))
 plots.show(plots.curves(gammas, series, "gamma: one target in ... tokens", "error of a patch's colours", logx=True))
 
 # %% [markdown]
@@ -321,8 +427,8 @@ plots.show(plots.curves(gammas, series, "gamma: one target in ... tokens", "erro
 # %% [markdown]
 # ## What the paper reports, beside what we measured
 #
-# VTM merges inside a network, three times in a row, and reports that with gamma = 6 its network runs 6.89 times
-# faster in 84% less memory than without merging, and classifies long films *better*. We have measured nothing of the
+# VTM merges inside a network, three times in a row, and reports that with gamma = 6 its network runs 6.89 times as
+# fast as without merging, in 84% less memory, and classifies long films *better*. We have measured nothing of the
 # kind yet: no network, no time, no accuracy, only how a film looks. Pictures are a good first guess at what merging
 # keeps, but a network that classifies films does not need to see well; it needs to keep what tells the classes apart.
 # Lesson 08 measures accuracy, with many seeds, and lesson 09 time and memory, and asks against which baseline.
@@ -375,6 +481,7 @@ machine.report()
 # ## Recap
 #
 # - Token merging: targets and sources, match every source to its most similar target, average each group (VTM eq. 4).
+#   To unmerge is to give every token its group's average.
 # - A film is so repetitive that a twentieth of its patches redraws nearly all that stands still.
 # - What is lost first is what is small and moves. A uniform choice of targets does not know what matters.
 #

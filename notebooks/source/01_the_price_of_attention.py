@@ -1,10 +1,10 @@
 # %% [markdown]
 # # 01 The price of attention
 #
-# **You will** count the tokens of a film and the multiply-adds that attention spends on them · measure time and memory
-# on this machine, with plain and with fused attention · predict what halving the tokens brings, and check it.
+# **You will** count the tokens of a film and the multiply-adds that attention spends on them · mend an attention, and
+# measure its time and memory on this machine beside a fused one · predict what fewer tokens bring, and check it.
 #
-# **Time** 45 minutes · **Needs** [lesson 00](00_start_here.ipynb), PyTorch basics (tensors, shapes, matrix products) ·
+# **Time** 60 minutes · **Needs** [lesson 00](00_start_here.ipynb), PyTorch basics (tensors, shapes, matrix products) ·
 # **Runs in** about half a minute, no GPU
 
 # %% [markdown]
@@ -19,20 +19,16 @@ import os
 
 os.environ["KINETO_LOG_LEVEL"] = "6"  # keeps torch's profiler quiet; it is read when torch is imported
 
-import json
 import math
 import platform
-import tempfile
 import time
-from itertools import accumulate
-from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch.profiler import ProfilerActivity, profile
 
 from vtm_lesson import checks, films, plots, video
+from vtm_lesson.measuring import peak_tensors
 
 # %% [markdown]
 # ## A film as tokens
@@ -45,10 +41,12 @@ from vtm_lesson import checks, films, plots, video
 # from a film of one to three minutes.
 
 # %% [markdown] tags=["prediction"]
-# **Before you run it:** the patches are 14 x 14 pixels. How many tokens do 60 frames give? Guess the order of magnitude:
-# hundreds, thousands, tens of thousands?
-#
-# *My guess:*
+# **Before you run it:** the patches are 14 x 14 pixels. How many tokens do 60 frames give? Write a number in place of
+# the dots, right to the order of magnitude: hundreds, thousands, tens of thousands? It is kept for you, and shown
+# beside the result.
+
+# %%
+checks.predict("01-tokens", ...)
 
 # %%
 clip = video.read(films.sample("square"), frames=60, size=224)
@@ -65,13 +63,14 @@ plots.show(plots.frames(clip.frames, pick=4, grid=(60, 16, 16), title="Every whi
 # %%
 frames, rows, columns, _ = pixels.shape
 print(f"{frames} x {rows} x {columns} = {frames * rows * columns:,} tokens")
+checks.replay("01-tokens", frames * rows * columns)
 
 # %% [markdown]
 # One sentence of text has about 20 tokens. One photograph in a ViT has 196 or 256. This short film has 15,360, and
 # we took only 60 of its frames.
 
 # %% [markdown]
-# ## Your turn: tokens in a film
+# ## Your turn 1: tokens in a film
 #
 # Count the tokens of `frames` square frames, `size` pixels on a side, cut into square patches, `patch` pixels on a side.
 # Where `patch` does not divide `size`, the strip left over at the right and at the bottom gives no token.
@@ -86,25 +85,6 @@ def tokens_in_film(frames: int, size: int, patch: int) -> int:
 
 # %% nbgrader={"grade": true, "grade_id": "tokens-in-film-check", "locked": true, "points": 1, "schema_version": 3, "solution": false, "task": false}
 checks.tokens_in_film(tokens_in_film)
-
-# %% [markdown] tags=["hint"]
-# <details><summary>Hint 1</summary>
-#
-# How many patches lie side by side along one edge of a frame?
-#
-# </details>
-#
-# <details><summary>Hint 2</summary>
-#
-# A frame has as many rows of patches as it has columns.
-#
-# </details>
-#
-# <details><summary>Hint 3</summary>
-#
-# 224 pixels and patches of 14: 16 along an edge, 16 x 16 in a frame. `//` divides whole numbers into a whole number.
-#
-# </details>
 
 # %% [markdown] tags=["solution"]
 # <details><summary>Why this works</summary>
@@ -129,18 +109,68 @@ checks.tokens_in_film(tokens_in_film)
 #    $0.40,\ 0.20,\ 0.40$.
 # 3. **Weighted sum** of the values: $0.40 \cdot (1, 0) + 0.20 \cdot (0, 1) + 0.40 \cdot (1, 1) = (0.80, 0.60)$.
 #
-# Do token 2 with pen and paper. Then compare with the second row below.
+# Here are the same three steps in code, written in a hurry. The first row should be (0.80, 0.60):
 
 # %%
-def attention(q, k, v):
-    """softmax(Q K^T / sqrt(D)) V, with every score stored."""
-    scores = (q / math.sqrt(q.shape[-1])) @ k.transpose(-2, -1)
-    weights = scores.softmax(dim=-1)
+def hurried(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
+    """Scores, softmax, weighted sum: but something is wrong."""
+    scores = q @ k.transpose(-2, -1)
+    weights = scores.softmax(dim=-2)
     return weights @ v
 
 
 x = torch.tensor([[1.0, 0], [0, 1], [1, 1]])
-attention(x, x, x).round(decimals=2)
+hurried(x, x, x).round(decimals=2)
+
+# %% [markdown]
+# It is not. To see the weights themselves, put the identity matrix in place of the values: its rows are (1, 0, 0),
+# (0, 1, 0) and (0, 0, 1), so the weighted sum of token 1 is nothing but its three weights.
+
+# %%
+plots.show(plots.attention(hurried(x, x, torch.eye(3)), names=["1", "2", "3"], title="The weights, in a hurry"))
+
+# %% [markdown]
+# By hand, the weights of token 1 were 0.40, 0.20 and 0.40: a row that adds up to 1. Here it is the columns that add up
+# to 1.
+
+# %% [markdown]
+# ## Your turn 2: mend the attention
+#
+# Two places of `hurried` are wrong. Do token 2 with pen and paper first; then write attention so that it gives what the
+# hand gives. It must work for any shape in which the last two dimensions are tokens and numbers, so for a batch of films
+# or several heads, too. It stores every score, hence the name; a rival that does not will follow. Later cells time it on
+# 4,096 tokens, so let matrix products do the work, not loops over single numbers.
+
+# %% nbgrader={"grade": false, "grade_id": "stored-attention", "locked": false, "schema_version": 3, "solution": true, "task": false}
+def stored_attention(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
+    """softmax(Q K^T / sqrt(D)) V. q: (..., N, D), k: (..., M, D), v: (..., M, E). Returns (..., N, E)."""
+    ### BEGIN SOLUTION
+    scores = (q / math.sqrt(q.shape[-1])) @ k.transpose(-2, -1)
+    weights = scores.softmax(dim=-1)
+    return weights @ v
+    ### END SOLUTION
+
+# %% nbgrader={"grade": true, "grade_id": "stored-attention-check", "locked": true, "points": 1, "schema_version": 3, "solution": false, "task": false}
+checks.stored_attention(stored_attention)
+
+# %% [markdown] tags=["solution"]
+# <details><summary>Why this works</summary>
+#
+# The scores have a row for each query and a column for each key. The softmax has to run along a row, which is the last
+# axis, `dim=-1`. The root of D was left out: a score is a sum of D products, and grows with D. Without the root, the
+# softmax of long vectors gives nearly all the weight to one key. It makes no difference to the result whether the
+# queries are divided or the scores; there are fewer numbers in the queries.
+#
+# </details>
+
+# %%
+attention = checks.stored_attention.mine()
+weights = torch.as_tensor(attention(x, x, torch.eye(3)))
+plots.show(plots.attention(weights, names=["1", "2", "3"], title="The weights: every row adds up to 1"))
+
+# %% [markdown]
+# Token 3 points in both directions, so all three tokens look at it, and it looks mostly at itself. From here on, later
+# cells use your functions where they pass their checks, and the package's where they do not.
 
 # %% [markdown]
 # Now count instead of computing. A **multiply-add** is one product, added to a sum. For all three tokens:
@@ -169,7 +199,7 @@ attention(x, x, x).round(decimals=2)
 # an attention layer has a quadratic part and a linear part. Which one counts depends on $N$ and $D$.
 
 # %% [markdown]
-# ## Your turn: the bill of an attention layer
+# ## Your turn 3: the bill of an attention layer
 #
 # Count one attention layer with one head, for $N$ tokens of $D$ numbers:
 #
@@ -187,26 +217,6 @@ def attention_cost(n: int, dim: int) -> tuple[int, int]:
 
 # %% nbgrader={"grade": true, "grade_id": "attention-cost-check", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
 checks.attention_cost(attention_cost)
-
-# %% [markdown] tags=["hint"]
-# <details><summary>Hint 1</summary>
-#
-# A product of an (a, b) matrix with a (b, c) matrix has a times c results, and each takes b multiply-adds.
-#
-# </details>
-#
-# <details><summary>Hint 2</summary>
-#
-# The scores are (N, D) times (D, N). The weighted sum is (N, N) times (N, D). A projection is (N, D) times (D, D).
-#
-# </details>
-#
-# <details><summary>Hint 3</summary>
-#
-# Two products cost N · N · D each, four cost N · D · D each. There are N · N scores, and D does not matter for their
-# bytes.
-#
-# </details>
 
 # %% [markdown] tags=["solution"]
 # <details><summary>Why this works</summary>
@@ -237,9 +247,26 @@ def bill(n: int, dim: int) -> dict[str, int]:
 print(bill(3, 2), "->", sum(bill(3, 2).values()))
 
 # %% [markdown]
-# The quadratic part overtakes the linear one where $2 N^2 D = 4 N D^2$, that is at $N = 2 D$ tokens. Below that, the
-# projections are the larger part of the bill. The VTM paper's tokens have $D = 1024$ numbers. So one frame (256 tokens) is
-# far below, and the whole film (15,360) far above:
+# The quadratic part overtakes the linear one where $2 N^2 D = 4 N D^2$, that is at $N = 2 D$ tokens. Here is your count
+# beside its two parts, for tokens of the VTM paper, which have $D = 1024$ numbers:
+
+# %%
+my_cost = checks.attention_cost.mine()
+sizes = [2**i for i in range(6, 15)]
+counted = {
+    "the layer": [float(my_cost(n, 1024)[0]) / 1e9 for n in sizes],
+    "scores and sum": [2 * bill(n, 1024)["scores"] / 1e9 for n in sizes],
+    "projections": [bill(n, 1024)["projections"] / 1e9 for n in sizes],
+}
+title = "The bill of one attention layer, D = 1024, and its two parts"
+plots.show(plots.cost(sizes, counted, "billion multiply-adds", title=title, guides=()))
+
+# %% [markdown]
+# Both axes are logarithmic: every step along the lower one doubles the tokens. The projections double with them; scores
+# and weighted sum grow four times, so their line is twice as steep. The two cross at $2 \cdot 1024 = 2048$ tokens. The
+# layer runs along the projections before, and along the scores after.
+#
+# One frame of the paper's film (256 tokens) is far below the crossing, and the whole film (15,360) far above:
 
 # %%
 rows = {f"{n:,} tokens": bill(n, 1024) for n in (256, 6 * 256, 30 * 256, 60 * 256)}
@@ -256,7 +283,7 @@ for name, row in rows.items():
 # %% [markdown]
 # ## The bill, measured
 #
-# A count is not a clock. So we time it: `attention` from above, which stores every score, beside PyTorch's
+# A count is not a clock. So we time it: `attention`, the mended one, which stores every score, beside PyTorch's
 # `F.scaled_dot_product_attention`. The second one is **fused**: it works through the scores tile by tile, keeps a running
 # softmax, and throws each tile away. It computes the same thing.
 
@@ -264,14 +291,14 @@ for name, row in rows.items():
 torch.manual_seed(0)
 q, k, v = (torch.randn(1, 1, 300, 64) for _ in range(3))  # one film, one head, 300 tokens, D = 64
 fused = F.scaled_dot_product_attention
-difference = (fused(q, k, v) - attention(q, k, v)).abs().max()
+difference = (fused(q, k, v) - torch.as_tensor(attention(q, k, v))).abs().max()
 print("the same to five digits:", bool(difference < 1e-5))
 
 # %% [markdown]
 # Two measuring tools. Time is processor time on one core, averaged over several runs: what other programs take is not in
-# it, so the picture stays clear on a busy machine. (More cores make everything faster and change none of the slopes.) Peak
-# memory is what PyTorch's profiler saw: it records every piece of memory that is taken or given back, and the
-# largest running sum is the peak. The inputs are not in it, the output is.
+# it, so the picture stays clear on a busy machine. (More cores make everything faster and change none of the slopes.)
+# Memory is the most that tensors made during the call fill at one moment; `peak_tensors` has PyTorch's profiler write down
+# every piece that is taken or given back. The inputs are not in it, the output is.
 
 # %%
 torch.set_num_threads(1)
@@ -288,24 +315,16 @@ def seconds(fn, *args) -> float:
 
 
 def peak_memory(fn, *args) -> float:
-    """The most that fn held at once, in MiB (1 MiB is 2**20 bytes)."""
-    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as record:
-        fn(*args)
-    with tempfile.TemporaryDirectory() as folder:
-        record.export_chrome_trace(f"{folder}/trace.json")
-        events = json.loads(Path(folder, "trace.json").read_text())["traceEvents"]
-    events = sorted((e for e in events if e["name"] == "[memory]"), key=lambda e: e["ts"])
-    return max(accumulate(e["args"]["Bytes"] for e in events)) / 2**20
+    """The most that fn's tensors held at once, in MiB (1 MiB is 2**20 bytes)."""
+    return peak_tensors(lambda: fn(*args)) / 2**20
 
 # %% [markdown] tags=["prediction"]
-# **Before you run it:** we go from 256 to 4,096 tokens, doubling each time. With every doubling,
-#
-# - the time of stored attention is multiplied by ...
-# - its peak memory is multiplied by ...
-# - the time of fused attention is multiplied by ...
-# - its peak memory is multiplied by ...
-#
-# *My four guesses:*
+# **Before you run it:** we go from 256 to 4,096 tokens, doubling each time. By what is the time of stored attention
+# multiplied with every doubling, and its peak memory? And the time of fused attention, and its peak memory? Write four
+# numbers in this order, as in `[1, 2, 3, 4]`.
+
+# %%
+checks.predict("01-doubling", ...)
 
 # %% [markdown]
 # All figures stored in this notebook come from the machine that built it. Run the cells, and yours take their place.
@@ -328,8 +347,8 @@ plots.show(plots.cost(sizes, timed, ylabel="milliseconds", title="Time of one at
 plots.show(plots.cost(sizes, held, ylabel="MiB", title="Peak memory of the same"))
 
 # %% [markdown]
-# Both axes are logarithmic, so a power law $t = c\,N^a$ is a straight line and its slope is the exponent $a$. Let us fit
-# $a$ where it is cleanest, over the larger sizes:
+# The dashed lines grow with the tokens (slope 1) and with their square (slope 2). On such axes a power law $t = c\,N^a$ is
+# a straight line, and its slope is the exponent $a$. Let us fit $a$ where it is cleanest, over the larger sizes:
 
 # %% tags=["nbval-ignore-output"]
 def exponent(sizes, values) -> float:
@@ -337,9 +356,12 @@ def exponent(sizes, values) -> float:
     return float(np.polyfit(np.log(sizes), np.log(values), 1)[0])
 
 
+factors = []
 for name in ("stored", "fused"):
     t, m = exponent(sizes[2:], timed[name][2:]), exponent(sizes[2:], held[name][2:])
     print(f"{name}: time grows as N^{t:.1f}, peak memory as N^{m:.1f}")
+    factors += [round(2**t, 1), round(2**m, 1)]  # what a doubling multiplies them by
+checks.replay("01-doubling", factors)
 
 # %% [markdown]
 # What to see, on any machine:
@@ -349,8 +371,9 @@ for name in ("stored", "fused"):
 #   once $N$ is large; on many machines faster, because large matrices no longer fit in the processor's cache.
 # - **Fused attention**: memory is linear at most. It holds the output and a small workspace. Time is *still quadratic*: every query still meets every key.
 # - At small $N$ both lines may be flatter. Starting a function costs time too, whatever $N$ is.
+# - If you wrote your attention as a loop over the queries, it never holds all scores at once, and its memory says so.
 #
-# So fused attention is honest competition. It removes the memory problem altogether, without merging anything and without
+# So fused attention is honest competition. It removes the memory problem, without merging anything and without
 # changing the result. The quadratic *time* is what is left for merging to remove.
 
 # %% [markdown]
@@ -363,16 +386,18 @@ n = 60 * 16 * 16
 print(f"scores of {n:,} tokens: {4 * n * n / 2**20:,.0f} MiB, and as much again for the softmax's result")
 
 # %% [markdown] tags=["prediction"]
-# **Before you run it:** the film has 3.75 times as many tokens as our largest measurement. How much longer than that
+# **Before you run it:** the film has 3.75 times as many tokens as our largest measurement. How many times as long as that
 # measurement will fused attention take?
-#
-# *My guess:*
+
+# %%
+checks.predict("01-film", ...)
 
 # %% tags=["nbval-ignore-output"]
 q, k, v = (torch.randn(1, 1, n, 64) for _ in range(3))
 predicted = timed["fused"][-1] * (n / sizes[-1]) ** 2
 measured = 1000 * seconds(fused, q, k, v)
 print(f"predicted with N^2: {predicted:.0f} ms; measured: {measured:.0f} ms, {peak_memory(fused, q, k, v):.0f} MiB")
+checks.replay("01-film", round(measured / timed["fused"][-1], 1))
 
 # %% [markdown]
 # That is one head of one layer with $D = 64$. The VTM paper's tokens are 16 times as wide.
@@ -384,10 +409,11 @@ print(f"predicted with N^2: {predicted:.0f} ms; measured: {measured:.0f} ms, {pe
 # count. At $D = 64$ the quadratic part takes over at 128 tokens.
 
 # %% [markdown] tags=["prediction"]
-# **Before you run it:** at 4,096 tokens, which step takes longest: the projections, the scores, the softmax, or the
-# weighted sum?
-#
-# *My guess:*
+# **Before you run it:** at 4,096 tokens, which step takes longest: `"projections"`, `"scores"`, `"softmax"` or
+# `"weighted sum"`?
+
+# %%
+checks.predict("01-step", ...)
 
 # %% tags=["nbval-ignore-output"]
 def steps(n: int, dim: int) -> dict[str, float]:
@@ -410,6 +436,8 @@ for n in (64, 512, 4096):
 
 # %% tags=["nbval-ignore-output"]
 plots.show(plots.bill(shares, "share of the layer, %", title="One attention layer, D = 64, counted and measured"))
+last = shares["4,096 tokens, measured"]
+checks.replay("01-step", max(last, key=last.get))
 
 # %% [markdown]
 # The projections shrink to a small part as $N$ grows, as counted. What the count does not show is the softmax. It multiplies
@@ -430,15 +458,74 @@ for name, shape in {
 # Scores and weights take 128 of the 133 MiB. With four times the tokens it would be 2,048 of 2,068 MiB.
 
 # %% [markdown]
-# ## Half the tokens
+# ## Fewer tokens
 #
-# Merging takes tokens away. Suppose that it halves them, at no cost of its own. (Its own cost comes in lesson 02.)
+# Merging takes tokens away. Suppose that it does so at no cost of its own. (Lesson 03 puts that cost on the clock.) By how
+# much does the bill fall?
+
+# %% [markdown] tags=["prediction"]
+# **Before you compute it:** the whole film of the paper, 15,360 tokens with $D = 1024$, is merged at gamma = 6, so that one
+# token in six is left. How many times fewer multiply-adds does an attention layer need? A sixth of the tokens, a 36th
+# of the pairs: 6 times, 36 times, or where between?
+
+# %%
+checks.predict("01-gain", ...)
+
+# %% [markdown]
+# ## Your turn 4: what merging gains
+#
+# Divide the multiply-adds of a layer of `n` tokens by those of the same layer after merging. With `gamma`, n / gamma tokens
+# are left, rounded up. Use your `attention_cost`; if it is still open, put `my_cost` in its place.
+
+# %% nbgrader={"grade": false, "grade_id": "merging-gain", "locked": false, "schema_version": 3, "solution": true, "task": false}
+def merging_gain(n: int, dim: int, gamma: int) -> float:
+    """How many times as many multiply-adds a layer needs before merging as after it."""
+    ### BEGIN SOLUTION
+    before = attention_cost(n, dim)[0]
+    after = attention_cost(math.ceil(n / gamma), dim)[0]
+    return before / after
+    ### END SOLUTION
+
+# %% nbgrader={"grade": true, "grade_id": "merging-gain-check", "locked": true, "points": 1, "schema_version": 3, "solution": false, "task": false}
+checks.merging_gain(merging_gain)
+
+# %% [markdown] tags=["solution"]
+# <details><summary>Why this works</summary>
+#
+# Scores and weighted sum fall by gamma squared, the projections by gamma. So the gain lies between the two, and its place
+# depends on which part was the larger one before. Merging moves a layer to the left on the curve above, to where the
+# projections are most of the bill: the more is merged, the less the square helps.
+#
+# </details>
+
+# %%
+my_gain = checks.merging_gain.mine()
+checks.replay("01-gain", round(float(my_gain(15360, 1024, 6)), 1))
+
+# %%
+gammas = [2, 4, 6, 10, 20, 60]
+gains = {
+    "pairs": [gamma**2 for gamma in gammas],
+    "15,360 tokens": [round(float(my_gain(15360, 1024, gamma)), 2) for gamma in gammas],
+    "1,536 tokens": [round(float(my_gain(1536, 1024, gamma)), 2) for gamma in gammas],
+    "tokens": gammas,
+}
+plots.show(plots.cost(gammas, gains, "times fewer", "gamma", "What merging gains by the count, D = 1024", guides=()))
+
+# %% [markdown]
+# The outer lines are the two simple guesses: the bill falls as the pairs do, or as the tokens do. The whole film starts
+# out beside the pairs, and leaves them: the more is merged, the less of its bill is quadratic. Six frames, 1,536 tokens,
+# are below the crossing from the start, and keep nearer to the tokens.
+#
+# Now on the clock: half the tokens, so gamma = 2.
 
 # %% [markdown] tags=["prediction"]
 # **Before you run it:** a whole attention layer, projections included, with $D = 256$. We go from 4,096 tokens to 2,048.
-# How many times faster will it be: by the count, with stored scores, and with fused attention?
-#
-# *My three guesses:*
+# How many times faster will it be: by the count, with stored scores, and with fused attention? Write three numbers, as
+# in `[1, 2, 3]`.
+
+# %%
+checks.predict("01-half", ...)
 
 # %% tags=["nbval-ignore-output"]
 matrix = torch.randn(256, 256) / 16
@@ -450,13 +537,14 @@ def layer(x, attend):
     return attend(q, k, v) @ matrix
 
 
-gains = []
+rows = []
 for n in (1024, 2048, 4096):
     more, less = torch.randn(1, 1, n, 256), torch.randn(1, 1, n // 2, 256)
-    counted = sum(bill(n, 256).values()) / sum(bill(n // 2, 256).values())
     stored, tiled = (seconds(layer, more, fn) / seconds(layer, less, fn) for fn in (attention, fused))
-    gains.append(f"{n:5,} to {n // 2:5,}    x {counted:.1f}    x {stored:.1f}    x {tiled:.1f}")
-print("tokens            counted   stored    fused", *gains, sep="\n")
+    faster = [round(float(gain), 1) for gain in (my_gain(n, 256, 2), stored, tiled)]
+    rows.append(f"{n:5,} to {n // 2:5,}    x {faster[0]}    x {faster[1]}    x {faster[2]}")
+print("tokens            counted   stored    fused", *rows, sep="\n")
+checks.replay("01-half", faster)
 
 # %% [markdown]
 # By the count, halving brings between 2 and 4: near 2 while the projections dominate, nearer to 4 the more tokens there
@@ -466,7 +554,7 @@ print("tokens            counted   stored    fused", *gains, sep="\n")
 # What it does to memory follows from the shapes: a quarter of the scores if they are stored, half of everything else.
 
 # %% [markdown]
-# ## Your turn: how many frames fit?
+# ## Your turn 5: how many frames fit?
 #
 # You have `budget` bytes for one matrix of float32 scores. A frame gives `per_frame` tokens. How many whole frames can
 # attend to each other with stored scores?
@@ -481,25 +569,6 @@ def frames_that_fit(budget: int, per_frame: int) -> int:
 
 # %% nbgrader={"grade": true, "grade_id": "frames-that-fit-check", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
 checks.frames_that_fit(frames_that_fit)
-
-# %% [markdown] tags=["hint"]
-# <details><summary>Hint 1</summary>
-#
-# First ask how many tokens fit, then how many frames that is.
-#
-# </details>
-#
-# <details><summary>Hint 2</summary>
-#
-# N tokens have N · N scores of 4 bytes. Turn 4 · N · N = budget round.
-#
-# </details>
-#
-# <details><summary>Hint 3</summary>
-#
-# Round down twice: `math.isqrt` gives the whole part of a square root, `//` whole frames.
-#
-# </details>
 
 # %% [markdown] tags=["solution"]
 # <details><summary>Why this works</summary>
@@ -567,5 +636,4 @@ print(f"60 frames at once: {whole / 1e9:.0f} billion multiply-adds; ten chunks o
 #
 # </details>
 #
-# **Next:** tokens have to go. [Lesson 02](02_bipartite_matching.ipynb) builds the operator that decides which ones, and what
-# it costs itself.
+# **Next:** tokens have to go. [Lesson 02](02_bipartite_matching.ipynb) builds the operator that decides which ones.

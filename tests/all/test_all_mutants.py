@@ -25,3 +25,12 @@ def test_every_row_of_the_table_of_equal_ones_is_needed(outcomes):
 def test_most_of_the_refused_are_named(outcomes):
     kinds = [outcome.kind for outcome in outcomes]
     assert kinds.count("named") >= NAMED * (kinds.count("named") + kinds.count("refused"))
+
+
+def test_the_readme_says_the_figures(outcomes):
+    kinds = [outcome.kind for outcome in outcomes]
+    named, refused = kinds.count("named"), kinds.count("refused")
+    page = " ".join((audit.ROOT / "README.md").read_text(encoding="utf-8").split())
+    assert f"The {len(audit.NAMES)} exercises are checked" in page
+    assert f"Of {len(kinds) - kinds.count('equal'):,} wrong answers made from the right ones" in page
+    assert f"name the mistake in {named / (named + refused):.0%} of those that give a result" in page

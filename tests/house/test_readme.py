@@ -136,6 +136,12 @@ def test_the_headline_numbers_are_the_stored_ones():
     expected += [f"{operator['geometric_mean']:.2f}"]
     expected += [accuracy("a", name) for name in ("learnable", "uniform")]
     expected += [accuracy("c", name, "after_attention") for name in ("learnable", "uniform")] + [accuracy("c", "none")]
+    masks = stored("real_masks")
+    assert len(masks["films"]) == 10 and "Ten DAVIS sequences" in headline
+    expected += [
+        f"{1 / masks['settings']['gamma']:.2f}",
+        *(f"{masks['recall'][n][0]:.2f}" for n in ("motion", "relative")),
+    ]
     assert re.findall(r"x?\d+\.\d+(?: ± \d+\.\d+)?", headline) == expected
     (cost,) = records("cost", "learnable", "after_attention")
     assert round(cost["flops_ratio"]) == 5 and "five times the FLOPs" in headline

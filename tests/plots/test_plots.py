@@ -55,6 +55,7 @@ def every_figure(film, keys):
         "motion": plots.motion(film, np.ones((5, 4, 3, 2))),
         "matching": plots.matching(keys[0, :8], uniform(8, 2), 3),
         "attention": plots.attention(torch.eye(3), names="abc"),
+        "attention_change": plots.attention_change(torch.eye(3), torch.ones(3, 3) / 3),
         "curves": plots.curves(x, {"one": [1, 2, 3], "two": ([1, 2, 4], [0, 1, 3], [2, 3, 5])}, "x", "y"),
         "cost": plots.cost(x, {"one": [1, 2, 3], "two": [1, 4, 16]}),
         "differences": plots.differences({"one": (1, -1, 3), "two": (-2, -3, -1)}, "points", points={"one": [0, 2]}),
@@ -203,6 +204,15 @@ def test_cost_tells_the_slope():
     assert "square goes from 0.01 to 0.64 (slope 2.0)" in alt and "straight goes from 0.1 to 0.8 (slope 1.0)" in alt
 
 
+def test_a_guide_of_cost_begins_where_the_line_begins_that_is_most_like_it():
+    n = np.array([100, 200, 400, 800])
+    unknown = np.array([np.nan, 4e4, 16e4, 64e4]) / 1e6  # the first value could not be measured
+    [ax] = plots.cost(n, {"straight": n / 1e3, "square": unknown}).axes
+    one, two = (line.get_xydata() for line in ax.get_lines()[-2:])
+    assert np.allclose(one, np.stack([n, n / 1e3], 1))
+    assert np.allclose(two, np.stack([n[1:], unknown[1:]], 1))
+
+
 def test_trade_keeps_every_line_over_its_own_x():
     fig = plots.trade({"a": ([3, 1], [0.5, 0.25]), "b": ([2], [1])}, "cost", "gain", title="T")
     [a, b] = fig.axes[0].lines
@@ -235,6 +245,7 @@ def test_numbers_are_written_for_reading():
         (lambda f, k: plots.motion(f, np.ones((5, 4, 3))), r"\(5, h, w, 2\)"),
         (lambda f, k: plots.matching(k, uniform(N, 4)), "N of 16 or fewer"),
         (lambda f, k: plots.attention(torch.ones(3)), r"\(N, K\) matrix"),
+        (lambda f, k: plots.attention_change(torch.ones(3, 3), torch.ones(2, 3)), r"two \(N, K\)"),
         (lambda f, k: plots.curves([1, 2], {"a": [1, 2, 3]}, "x", "y"), r"'a' has shape \(3,\)"),
         (lambda f, k: plots.curves([1, 2], {}, "x", "y"), "at least one entry"),
         (lambda f, k: plots.cost([1, 2], {"a": [0, 1]}), "logarithmic"),

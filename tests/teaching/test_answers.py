@@ -16,7 +16,7 @@ from scipy.stats import t as student
 
 from vtm_lesson import checks, match, region, uniform
 
-SOURCES = sorted((Path(__file__).parents[2] / "notebooks" / "source").glob("[0-9]*.py"))
+SOURCES = sorted((Path(__file__).parents[2] / "notebooks" / "source").glob("[0-9A-Z]*_*.py"))
 NAMES = [name for name in checks.__all__ if isinstance(getattr(checks, name), checks.Exercise)]
 
 
@@ -222,15 +222,26 @@ WRONG = [
     ("tokens_in_film", "parts of patches", "whole", lambda f, s, p: f * (s / p) ** 2),
     ("tokens_in_film", "a class token for each frame", None, lambda f, s, p: f * ((s // p) ** 2 + 1)),
     ("attention_cost", "three projections", "four proj", lambda n, d: (2 * n * n * d + 3 * n * d * d, 4 * n * n)),
-    ("attention_cost", "FLOPs", None, lambda n, d: (4 * n * n * d + 8 * n * d * d, 4 * n * n)),
+    (
+        "attention_cost",
+        "FLOPs",
+        "one product, added to a sum, is one multiply-add",
+        lambda n, d: (4 * n * n * d + 8 * n * d * d, 4 * n * n),
+    ),
     ("attention_cost", "float16", None, lambda n, d: (2 * n * n * d + 4 * n * d * d, 2 * n * n)),
     ("frames_that_fit", "float32", "seven digits", lambda b, p: int(np.sqrt(np.float32(b / 4))) // p),
     ("frames_that_fit", "tokens rounded", None, lambda b, p: round((b / 4) ** 0.5) // p),
-    ("frames_that_fit", "frames by themselves", None, lambda b, p: b // 4 // p**2),
+    ("frames_that_fit", "frames by themselves", "all frames attend to each other", lambda b, p: b // 4 // p**2),
     ("frames_that_fit", "one frame at least", None, lambda b, p: max(1, math.isqrt(b // 4) // p)),
     ("alternate", "the last source is lost", "lost when n is odd", lambda n: (halves(n - n % 2)[0], halves(n)[1])),
     ("alternate", "counted from 1", None, lambda n: (torch.arange(1, n + 1, 2), torch.arange(2, n + 1, 2))),
     ("alternate", "masks", None, lambda n: (torch.arange(n) % 2 == 0, torch.arange(n) % 2 == 1)),
+    (
+        "nearest_target",
+        "long keys win, and the token's number",
+        "Two things at once: long keys win",
+        lambda k, s, t: (t[best(k[s] @ k[t].T)[0]], best(k[s] @ k[t].T)[1]),
+    ),
     ("nearest_target", "distance", "smallest distance", lambda k, s, t: best(-torch.cdist(k[s], k[t]))),
     ("nearest_target", "distance, positive", "smallest distance", lambda k, s, t: torch.cdist(k[s], k[t]).min(1)[::-1]),
     (
@@ -276,7 +287,7 @@ WRONG = [
     ("tokens_left", "half rounded", "round()", lambda n, p, a: left(n, p, a, lambda m: round(m / 2))),
     ("tokens_left", "half rounded up", "without a partner", lambda n, p, a: left(n, p, a, lambda m: -(-m // 2))),
     ("tokens_left", "half of all", "protected ones", lambda n, p, a: left(n, 0, a)),
-    ("tokens_left", "the start, too", None, lambda n, p, a: [n, *left(n, p, a)]),
+    ("tokens_left", "the start, too", "what comes into the first block", lambda n, p, a: [n, *left(n, p, a)]),
     (
         "tokens_left",
         "half of a part of a token",
@@ -713,7 +724,10 @@ def test_a_right_answer_written_differently_passes(name, answer, capsys):
 
 @pytest.mark.parametrize("table", [WRONG, RIGHT], ids=["wrong", "right"])
 def test_every_exercise_is_in_the_table(table):
-    assert sorted({row[0] for row in table}) == sorted(NAMES)
+    others = "".join(path.read_text(encoding="utf-8") for path in Path(__file__).parent.glob("test_exercises_*.py"))
+    lacking = [name for name in NAMES if name not in {row[0] for row in table}]
+    assert not [name for name in lacking if f'"{name}"' not in others and f"checks.{name}(" not in others]
+    assert {row[0] for row in table} <= set(NAMES)
 
 
 def solutions():
@@ -732,6 +746,7 @@ def solutions():
 def test_the_lessons_own_solution_passes(name, code, capsys):
     names = {"torch": torch, "F": F, "math": math, "statistics": statistics, "student": student}
     names |= {"match": match, "uniform": uniform}
+    names |= {other: getattr(checks, other).answer for other in NAMES}  # a solution may build on those before it
     exec(compile(code, name, "exec"), names)
     getattr(checks, name)(names[name])
     out = capsys.readouterr().out

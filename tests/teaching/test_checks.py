@@ -288,7 +288,7 @@ print(*sorted(files()))
 def test_a_check_loads_no_other_lessons_file():
     done = python("-c", LOADED)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines() == ["lessons_basics", "lessons_basics lessons_speed"]
+    assert done.stdout.splitlines() == ["lessons_matching", "lessons_matching lessons_speed"]
 
 
 def test_every_exercise_of_the_lessons_is_handed_on():
@@ -403,7 +403,7 @@ def test_a_message_holds_a_row_of_numbers_at_most(exercise, words, wrong, capsys
     exercise(wrong)
     out = capsys.readouterr().out
     rows = [line for line in out.splitlines() if re.match(r" +(input|expected|yours): ", line)]
-    assert len(rows) == 3 and numbers_in(rows) <= 24, out
+    assert len(rows) == (1 if exercise.kind == "read" else 3) and numbers_in(rows) <= 24, out  # a reading is not told
     hidden = any(re.search(r"of shape|\d numbers", row) for row in rows)
     assert hidden == (f"checks.{exercise.name}.show() shows all of it." in out), out
 
@@ -445,3 +445,79 @@ def test_infinity_is_like_itself_so_that_a_mistake_that_gives_it_is_named(value)
     assert checks.difference(1.0, value) is not None and checks.difference(-value, 1.0) is not None
     if value == value:
         assert checks.difference(-value, value) is not None
+
+
+# ------------------------------------------------------------------------------------- reading, and many right answers
+
+
+def reading(**more):
+    return checks.Exercise(
+        "reading", lambda: (98, 6), lambda: [("the figure", ())], ["Look.", "Left.", "Bars."], kind="read", **more
+    )
+
+
+def test_what_is_read_off_wrongly_is_not_given_away(capsys):
+    check = reading()
+    check(lambda: (98, 7))
+    check.show()
+    out = capsys.readouterr().out
+    assert "result 2 of 2 is not what is there; look again." in out and "98 | 7" in out
+    assert "6" not in out.replace("98 | 7", "") and "expected" not in out and "input" not in out
+
+
+def test_what_is_read_off_right_passes_and_a_thing_of_another_kind_is_no_reading(capsys):
+    check = reading()
+    check(lambda: [98, 6])
+    assert capsys.readouterr().out == "✓ reading: right.\n"
+    check(lambda: 98)
+    assert "expected 2 results, got" in capsys.readouterr().out
+
+
+def test_a_mistake_in_reading_is_named(capsys):
+    reading(mistakes=[("You read the other axis.", lambda: (6, 98))])(lambda: (6, 98))
+    assert "You read the other axis." in capsys.readouterr().out
+
+
+def even(result, n):
+    return None if int(result) % 2 == 0 and result > n else f"{result} is not an even number above {n}."
+
+
+def designing():
+    cases = [("three", (3,)), ("none", (0,))]
+    return checks.Exercise(
+        "designing", lambda n: n + 2 - n % 2, lambda: cases, ["Above."] * 3, kind="design", judge=even
+    )
+
+
+@pytest.mark.parametrize(
+    "right", [lambda n: 2 * n + 2, lambda n: 1000, lambda n: np.int64(8), lambda n: torch.tensor(4)]
+)
+def test_of_many_right_answers_each_passes(right, capsys):
+    designing()(right)
+    assert capsys.readouterr().out.startswith("✓ designing: right on all 2 inputs")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        (lambda n: n + 1 + n % 2 - 1, "is not an even number above"),
+        (lambda n: 2 * n - 2, "-2 is not an even number above 0."),
+        (lambda n: None, "returned nothing"),
+        (lambda n: "four", "expected a number, got a str"),
+        (lambda n: [4], "expected a number, got 1 results"),
+    ],
+)
+def test_a_judge_says_what_is_wrong(wrong, words, capsys):
+    designing()(wrong)
+    assert words in capsys.readouterr().out
+
+
+def test_a_judge_cannot_change_what_is_shown(capsys):
+    def greedy(result, n):
+        result.clear()
+        return "It is empty."
+
+    checks.Exercise("designing", lambda n: [n], lambda: [("one", (1,))], ["a", "b", "c"], judge=greedy)(
+        lambda n: [5, 6]
+    )
+    assert "yours: 5 | 6" in capsys.readouterr().out

@@ -303,6 +303,46 @@ def test_of_two_answers_the_one_in_the_newer_file_is_carried_over(course):
     assert "half of it" in source(course.nb("00_start.ipynb"), "mean"), "links lead to this name, so it is there again"
 
 
+def ask(course: Course, name: str, question: str, words: str) -> None:
+    """A lesson in which something is to be guessed, in words and in code."""
+    nb = lesson(name, {"mean": STUB}, words)
+    in_words = cell("markdown", f"{question}\n\n*My guess:*")
+    in_words["metadata"]["tags"] = ["prediction"]
+    nb["cells"] += [in_words, cell("code", f'checks.predict("{question}", ...)')]
+    del nb["metadata"]["vtm_lesson"]
+    nb["metadata"]["vtm_lesson"] = {"whole": work.whole_digest(nb)}
+    (course.notebooks / "exercises" / f"{name}.ipynb").write_bytes(work.written(nb))
+
+
+def guess(nb: dict) -> None:
+    nb["cells"][-2]["source"] += " twelve"
+    nb["cells"][-1]["source"] = nb["cells"][-1]["source"].replace("...", "12")
+
+
+def test_guesses_are_carried_over_where_the_question_is_still_there(course):
+    ask(course, "00_start", "How many?", "Merge.")
+    course.update()
+    theirs = course.edit("00_start.ipynb", guess)
+    ask(course, "00_start", "How many?", "Merge, and look.")
+    (line,) = course.update()
+    new = course.nb("00_start.new.ipynb")
+    assert new["cells"][-2]["source"].endswith("*My guess:* twelve") and "12)" in new["cells"][-1]["source"]
+    assert "Your guesses are in it: 2." in line and "exercises" not in line
+    assert (course.work / "00_start.ipynb").read_bytes() == theirs
+    assert course.update() == []
+
+
+def test_a_guess_is_not_put_under_another_question(course):
+    ask(course, "00_start", "How many?", "Merge.")
+    course.update()
+    course.edit("00_start.ipynb", guess)
+    ask(course, "00_start", "How much?", "Merge.")
+    (line,) = course.update()
+    new = course.nb("00_start.new.ipynb")
+    assert new["cells"][-2]["source"].endswith("*My guess:*") and "..." in new["cells"][-1]["source"]
+    assert "the question changed: 2 of your guesses" in line
+
+
 def test_a_stub_that_the_course_rewrote_is_no_answer(course):
     course.update()
     course.edit("00_start.ipynb", lambda nb: nb["cells"].append(cell("code", "mine")))

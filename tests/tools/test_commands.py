@@ -659,7 +659,8 @@ def test_make_test_runs_the_checks_the_tests_and_every_lesson():
         "lint-imports",
         "pytest tests",
     ]
-    lessons = sorted((ROOT / "notebooks" / "source").glob("[0-9][0-9]_*.py"))
+    sources = ROOT / "notebooks" / "source"
+    lessons = [*sources.glob("[0-9][0-9]_*.py"), *sources.glob("[A-Z]_*.py")]
     sanitize = "--nbval-sanitize-with tests/nbval_sanitize.cfg"
     for option in ("--nbval ", "--nbval-current-env", sanitize, "--dist loadscope"):
         assert option in commands

@@ -13,10 +13,11 @@ import pytest
 
 import build_lessons
 import lesson_rules
+from vtm_lesson.teaching.contents import LESSONS
 
 ROOT = Path(build_lessons.__file__).resolve().parent.parent
 NOTEBOOKS = ROOT / "notebooks"
-SOURCES = sorted((NOTEBOOKS / "source").glob("[0-9][0-9]_*.py"))
+SOURCES = build_lessons.find_sources([], NOTEBOOKS / "source")
 
 
 def differs_from_commit(path: Path) -> bool:
@@ -73,7 +74,9 @@ class Lesson:
             for target in links(cell.source) if cell.cell_type == "markdown" else ():
                 path = folder / target.split("#")[0]
                 later = re.match(r"(\d\d)_\w+\.ipynb", target)
-                unwritten = later and int(later.group(1)) > int(SOURCES[-1].stem[:2])
+                unwritten = later and later.group(1) > max(
+                    source.stem[:2] for source in SOURCES if source.stem[0] < "A"
+                )
                 assert path.exists() or unwritten, f"{target} is linked in {nb.cells.index(cell)}, but is not there"
 
     def test_runs_to_the_end_with_nothing_solved(self, tmp_path: Path):
@@ -84,17 +87,34 @@ class Lesson:
         said = {cell.metadata.nbgrader.grade_id: output_text(cell) for cell in checks}
         silent = [grade_id for grade_id, text in said.items() if "not solved" not in text]
         assert not silent, f"unsolved, but the check does not say so: {silent}"
+        for cell in done.cells:
+            taken = re.findall(r"^\w+: yours\b.*", output_text(cell) if cell.cell_type == "code" else "", re.MULTILINE)
+            assert not taken, f"nothing is solved, and a cell says {taken}"
 
 
 for _source in SOURCES:
-    _name = f"TestLesson{_source.stem[:2]}"
+    _name = f"TestLesson{_source.stem.split('_')[0]}"
     globals()[_name] = type(_name, (Lesson,), {"source": _source})
+
+
+def test_the_lessons_call_the_learners_functions():
+    """`.answer` is the package's; a lesson takes the learner's with `.mine()`."""
+    answers = {source.stem: source.read_text(encoding="utf-8").count(".answer") for source in SOURCES}
+    assert sum(answers.values()) <= 4, answers
+
+
+def test_every_exercise_is_used_or_leads_somewhere():
+    """Of each lesson's exercises most are called again by a later cell, of this lesson or another."""
+    text = "\n".join(source.read_text(encoding="utf-8") for source in SOURCES)
+    for lesson, (_, names) in LESSONS.items():
+        used = [name for name in names if f"checks.{name}.mine(" in text]
+        assert used, f"{lesson}: no later cell calls what the learner wrote"
 
 
 def test_every_notebook_has_a_source():
     names = {source.stem for source in SOURCES}
     for folder in (NOTEBOOKS, NOTEBOOKS / "exercises"):
-        for path in folder.glob("[0-9][0-9]_*.ipynb"):
+        for path in (*folder.glob("[0-9][0-9]_*.ipynb"), *folder.glob("[A-Z]_*.ipynb")):
             known = path.stem in names or ".new" in path.name or differs_from_commit(path)
             assert known, f"{path.name} has no source in notebooks/source"
 

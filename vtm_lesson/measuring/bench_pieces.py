@@ -29,7 +29,7 @@ from . import bench_kernels, bench_network, bench_operator, bench_vit, clock, fo
 
 ROOT = Path(__file__).resolve().parents[2]
 DTYPES = ("float32", "bfloat16")
-LESSONS = ("03_tome_in_a_vit", "09_speed_and_memory")  # with cells that use a GPU where there is one
+LESSONS = ("03_tome_in_a_vit", "B_matcher_roofline_and_kernel")  # with cells that use a GPU where there is one
 SMALL = {"frames": 12, "grid": (8, 8), "dim": 256, "chunks": (3, 6, 12)}
 
 
@@ -299,7 +299,7 @@ def _growth(setting: Setting) -> Steps:
 
 
 PIECES = {
-    "tests": Piece("every test that needs a GPU, and lessons 03 and 09 from top to bottom", _tests, _tests_text),
+    "tests": Piece("every test that needs a GPU, and lessons 03 and B from top to bottom", _tests, _tests_text),
     "kernels": Piece("the fused matcher with each of its tiles, and as tuned", _kernels, bench_kernels.text),
     "operator": Piece("match and merge beside stored scores and the bare product", _operator, bench_operator.text),
     "vit": Piece("ToMe in timm's ViTs beside no merging and sequences merely cut", _vit, bench_vit.text),

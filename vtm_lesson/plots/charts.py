@@ -1,4 +1,4 @@
-"""The charts: curves, costs, trades, bars, differences, bills and ledgers.
+"""The charts: curves, costs, trades, bars, panels of bars, differences, bills and ledgers.
 
 Every function returns a `Picture`: a matplotlib `Figure` with a text alternative in `fig.alt`, made from the data that
 is drawn. `vtm_lesson.plots` adds the pictures.
@@ -6,14 +6,21 @@ is drawn. `vtm_lesson.plots` adds the pictures.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.patches import Rectangle
+from matplotlib.patheffects import Normal, Stroke
+from matplotlib.text import Annotation
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from .style import BLACK, BLUE, COLOURS, GREY, MARKERS, WIDTH, Picture, number, styled
+
+PLAIN = "#c4c4c4"  # of bars that are there to compare with
+MARKED: dict[str, Any] = {"facecolor": BLUE, "edgecolor": "white", "hatch": "///", "linewidth": 0}
+_ABOVE: dict[str, Any] = {"xycoords": ("data", "axes fraction"), "textcoords": "offset points"}
 
 
 @styled
@@ -35,7 +42,7 @@ def curves(
     fig, ax = _axes(title, xlabel, ylabel)
     ends, told = _lines(ax, x, series, logx, logy)
     if reference is not None:
-        _level(ax, *reference, horizontal=True)
+        _level(ax, *reference, horizontal=True, at=_quiet_place(ax, reference[0]))
         told.append(f"{reference[1]} is {number(reference[0])}")
     _name_ends(fig, ax, ends)
     fig.alt = f"{_called(title)}Line chart of {ylabel} against {xlabel} ({_span(x)}). " + "; ".join(told) + "."
@@ -80,16 +87,18 @@ def cost(
     """How a cost grows with the number of tokens: both axes logarithmic, with grey guides for given powers.
 
     tokens: (K,), K >= 2, ascending. series as in `curves`. guides: slopes; 2 stands for four times the cost at twice
-    the tokens. On such axes a power law is a straight line, and its slope is the power.
+    the tokens. On such axes a power law is a straight line, and its slope is the power. A guide begins where that line
+    begins which is most like it.
     """
     fig, ax = _axes(title, xlabel, ylabel)
     ends, told = _lines(ax, tokens, series, True, True, slope=True)
     n = np.asarray(tokens, float)
-    start = min(np.nanmin(_mean(values)) for values in series.values()) / 2
     top = ax.get_ylim()[1]
     for power in guides:
-        y = start * (n / n[0]) ** power
-        seen = y <= top
+        # From where that line begins which is most like it: so one sees how far the line keeps to the power.
+        x0, y0 = min((_ends(n, values) for values in series.values()), key=lambda ends: abs(ends[2] - power))[:2]
+        y = y0 * (n / x0) ** power
+        seen = (y <= top) & (n >= x0)
         ax.plot(n[seen], y[seen], color=GREY, linewidth=1, linestyle=(0, (4, 3)), zorder=1)
         ends.append((n[seen][-1], y[seen][-1], f"slope {power}", GREY))
     _name_ends(fig, ax, ends)
@@ -124,7 +133,9 @@ def bars(
         if high > low:
             ax.plot([low, high], [i, i], color=BLACK, linewidth=1.4, zorder=4)
         right = max([mean, high, *dots])
-        ax.annotate(number(mean), (right, i), (6, 0), textcoords="offset points", va="center", color="#222222")
+        look: dict[str, Any] = {"va": "center", "color": "#222222", "zorder": 3}
+        look["bbox"] = {"facecolor": "white", "edgecolor": "none", "pad": 0.5}  # or the level's line strikes it out
+        ax.annotate(number(mean), (right, i), (6, 0), textcoords="offset points", **look)
         told.append(f"{name} {number(mean)}" + (f" ({number(low)} to {number(high)})" if high > low else ""))
     ax.set_yticks(range(len(rows)), list(rows))
     ax.set_ylim(len(rows) - 0.5, -0.5)
@@ -134,6 +145,104 @@ def bars(
         ax.set_title(title, pad=20)  # above the level's name
         told.append(f"{reference[1]} is {number(reference[0])}")
     fig.alt = f"{_called(title)}Bar chart of {xlabel}: " + ", ".join(told) + "."
+    return fig
+
+
+@styled
+def panels(
+    table: Mapping[str, Mapping[str, object]],
+    xlabel: str,
+    title: str = "",
+    level: tuple[float, str] | None = None,
+    mark: str | Mapping[str, str | Sequence[str]] | None = None,
+    marked: str = "",
+    form: str | None = None,
+) -> Picture:
+    """Bars in panels side by side, with one scale and one order of rows, so that each row can be read across.
+
+    All bars are grey but the marked ones, which are blue, hatched, and have their value in bold.
+
+    Parameters
+    ----------
+    table : dict
+        Panel title -> {bar name: value or (mean, low, high)}; 2 to 5 panels with the same names in each. The rows stand
+        in the order of the first panel.
+    xlabel : str
+        What the bars measure; written once.
+    title : str, optional
+        Of the whole figure.
+    level : (x, name), optional
+        A level to compare with, such as chance: a dashed line in each panel, named in the first.
+    mark : str or dict, optional
+        Which bars to mark: a name, the same in each panel, or panel title -> name or names. By default the highest
+        value of each panel; `{}` marks none.
+    marked : str, optional
+        What the marked bars are, for the key; by default "highest" where the highest are marked, and no key otherwise.
+    form : str, optional
+        How values are written, as in `format(value, form)`: ".2f" or ".0%", say. By default three digits.
+
+    Returns
+    -------
+    Picture
+        With an alt text of all values and marks.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer than 2 panels or more than 5, if panels differ in their names, if a mark is no panel's or
+        bar's name, or if an interval does not hold its mean.
+
+    Examples
+    --------
+    >>> from vtm_lesson import plots
+    >>> found = {"centred": {"centre": 0.9, "motion": 0.2}, "roaming": {"centre": 0.25, "motion": 0.65}}
+    >>> plots.panels(found, "accuracy", level=(0.125, "chance")).alt  # doctest: +NORMALIZE_WHITESPACE
+    'Bars of accuracy in 2 panels of one scale. centred: centre 0.9 (highest), motion 0.2;
+    roaming: centre 0.25, motion 0.65 (highest); chance is 0.125.'
+    """
+    rows, marks = _panel_rows(table), _marks(table, mark)
+    marked = marked or ("highest" if mark is None else "")
+    written = number if form is None else (lambda value: _without_sign_of_zero(format(value, form)))
+    names = list(next(iter(rows.values())))
+    with_key = bool(marked) and any(marks.values())
+    height = 1.15 + 0.3 * len(names) + 0.25 * (bool(title) + with_key)
+    fig = Picture(figsize=(WIDTH, height), layout="constrained")
+    axes = fig.subplots(1, len(rows), sharex=True, sharey=True)
+    told: list[str] = []
+    notes: list[tuple[Axes, Annotation]] = []
+    for ax, (panel, values) in zip(axes, rows.items(), strict=True):
+        ax.grid(axis="y", visible=False)
+        for i, name in enumerate(names):
+            (mean, low, high), is_marked = values[name], name in marks[panel]
+            ax.barh(i, mean, 0.66, **(MARKED if is_marked else {"color": PLAIN}))
+            if high > low:
+                halo = [Stroke(linewidth=3.4, foreground="white"), Normal()]  # seen on a marked bar, too
+                ax.plot([low, high], [i, i], color=BLACK, linewidth=1.4, zorder=4, path_effects=halo)
+            note = ax.annotate(
+                written(mean), (max(mean, high, 0), i), (4, 0), textcoords="offset points", va="center", fontsize=8,
+                color="#222222", weight="bold" if is_marked else "normal", zorder=5,
+                bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.8},  # over the grid's lines
+            )  # fmt: skip
+            notes.append((ax, note))
+        if level is not None:
+            ax.axvline(level[0], color=BLACK, linewidth=1, linestyle=(0, (4, 3)), zorder=3)
+        ax.set_title(panel, pad=18 if level else 8)
+        words = [_bar_in_words(n, values[n], (marked or "marked") * (n in marks[panel]), written) for n in names]
+        told.append(f"{panel}: ".replace("\n", ", ") + ", ".join(words))
+    first = axes[0]
+    if level is not None:
+        first.annotate(level[1], (level[0], 1), (0, 3), **_ABOVE, ha="center", color=BLACK)
+        told.append(f"{level[1]} is {number(level[0])}")
+    first.set_yticks(range(len(names)), names)
+    first.set_ylim(len(names) - 0.5, -0.5)
+    first.margins(x=0.02)
+    fig.supxlabel(xlabel + "\n" * with_key, fontsize=9)  # the key's row is its own, so that it meets no long xlabel
+    if title:
+        fig.suptitle(title, fontsize=10, x=0.01, ha="left")
+    if with_key:
+        fig.legend([Rectangle((0, 0), 1, 1, **MARKED)], [marked], loc="lower right", frameon=False, borderpad=0)
+    _room_for_values(fig, notes, level[0] if level else None)
+    fig.alt = f"{_called(title)}Bars of {xlabel} in {len(rows)} panels of one scale. " + "; ".join(told) + "."
     return fig
 
 
@@ -276,6 +385,64 @@ def roofline(reached: Mapping[str, tuple[float, float]], peak: float, bandwidth:
     return fig
 
 
+def _panel_rows(table: Mapping[str, Mapping[str, object]]) -> dict[str, dict[str, tuple[float, float, float]]]:
+    """The panels' values as (mean, low, high); every panel must have the rows of the first."""
+    if not 2 <= len(_some(table, "table")) <= 5:
+        raise ValueError(f"the table has {len(table)} panels; side by side there is room for 2 to 5.")
+    names = set(_some(next(iter(table.values())), "the first panel"))
+    for panel, values in table.items():
+        if set(values) != names:
+            odd = sorted(names ^ set(values))
+            raise ValueError(f"panel {panel!r} and the first one differ in {odd}; every panel needs the same names.")
+    return {panel: {name: _triple(name, value) for name, value in row.items()} for panel, row in table.items()}
+
+
+def _marks(
+    table: Mapping[str, Mapping[str, object]], mark: str | Mapping[str, str | Sequence[str]] | None
+) -> dict[str, list[str]]:
+    """Panel -> the names that are marked in it."""
+    if mark is None:
+        means = {panel: {name: _triple(name, v)[0] for name, v in row.items()} for panel, row in table.items()}
+        return {panel: [name for name, v in row.items() if v == max(row.values())] for panel, row in means.items()}
+    given = dict.fromkeys(table, mark) if isinstance(mark, str) else mark
+    found = {panel: [names] if isinstance(names, str) else list(names) for panel, names in given.items()}
+    for panel, names in found.items():
+        unknown = [name for name in names if name not in table.get(panel, {})]
+        if panel not in table or unknown:
+            raise ValueError(f"mark has {unknown or names} in panel {panel!r}; the table has no such panel or bar.")
+    return {panel: found.get(panel, []) for panel in table}
+
+
+def _bar_in_words(name: str, value: tuple[float, float, float], note: str, written: Callable[[float], str]) -> str:
+    mean, low, high = value
+    notes = [f"{written(low)} to {written(high)}"] * (high > low) + [note] * bool(note)
+    return f"{name} {written(mean)}" + (f" ({', '.join(notes)})" if notes else "")
+
+
+def _room_for_values(fig: Picture, notes: Sequence[tuple[Axes, Annotation]], level: float | None) -> None:
+    """Put values that the level's line would strike to its right, and widen the common scale until all are inside."""
+    for _ in range(4):  # on a wider scale the written values are wider in data, too
+        fig.draw_without_rendering()
+        ends = []
+        for ax, note in notes:
+            room, inside = note.get_window_extent(), ax.transData
+            if level is not None:
+                at = inside.transform((level, 0))[0]
+                if room.x0 - 3 < at < room.x1 + 3:
+                    note.xy = (level, note.xy[1])
+                    room = room.translated(at + 4 * fig.dpi / 72 - room.x0, 0)
+            ends.append(inside.inverted().transform((room.x1, 0))[0])
+        low, high = notes[0][0].get_xlim()
+        if max(ends) <= high:
+            return
+        notes[0][0].set_xlim(low, max(ends) + 0.01 * (high - low))
+
+
+def _without_sign_of_zero(text: str) -> str:
+    """A value that is rounded to zero as "0.0", neither "-0.0" nor "+0.0"."""
+    return text if any(digit in text for digit in "123456789") else text.lstrip("+-")
+
+
 def _axes(title: str, xlabel: str, ylabel: str, height: float = 3.3) -> tuple[Picture, Axes]:
     fig = Picture(figsize=(WIDTH * 0.85, height), layout="constrained")
     ax = fig.add_subplot()
@@ -322,6 +489,14 @@ def _lines(ax: Axes, x, series, logx: bool, logy: bool, slope: bool = False) -> 
     return ends, told
 
 
+def _ends(x: np.ndarray, values) -> tuple[float, float, float]:
+    """Where a line begins, and its slope from there to its end on logarithmic axes."""
+    mean = _mean(values)
+    first, *_, last = np.flatnonzero(np.isfinite(mean)).repeat(2)  # also where only one value is known
+    step = np.log(x[last] / x[first])
+    return x[first], mean[first], float(np.log(mean[last] / mean[first]) / step) if step else 0.0
+
+
 def _mean(values) -> np.ndarray:
     values = np.asarray(values, float)
     return values if values.ndim == 1 else values[0]
@@ -350,13 +525,30 @@ def _name_ends(fig: Picture, ax: Axes, ends: list) -> None:
         notes[i].xyann = (8, at - height[i])
 
 
-def _level(ax: Axes, value: float, name: str, horizontal: bool) -> None:
-    """A dashed line at a level to compare with, and its name."""
+def _quiet_place(ax: Axes, value: float) -> float:
+    """Where above a level, as a share of the width, a name is farthest from every line."""
+
+    def inside(points: np.ndarray) -> np.ndarray:
+        shown: np.ndarray = ax.transAxes.inverted().transform(ax.transData.transform(points))
+        return shown
+
+    places, free = (0.0, 0.2, 0.4, 0.6, 0.8), []
+    middle = inside(np.array([[ax.get_xlim()[0], value]]))[0, 1] + 0.05  # of the name's height
+    curves_drawn = [inside(np.asarray(line.get_xydata(), float)) for line in ax.get_lines()]
+    for place in places:
+        across = np.linspace(place, place + 0.18, 10)
+        finite = [line[np.isfinite(line).all(1)].T for line in curves_drawn]
+        free.append(min(np.abs(np.interp(across, x, y) - middle).min() for x, y in finite))
+    return next(place for place, found in zip(places, free, strict=True) if found >= min(0.08, max(free)))
+
+
+def _level(ax: Axes, value: float, name: str, horizontal: bool, at: float = 0.0) -> None:
+    """A dashed line at a level to compare with, and its name: over a horizontal one at this share of its width."""
     line = ax.axhline if horizontal else ax.axvline
     line(value, color=GREY, linewidth=1, linestyle=(0, (4, 3)), zorder=2)
     look: dict[str, Any] = {"textcoords": "offset points", "color": GREY}
     if horizontal:
-        ax.annotate(name, (0, value), (4, 4), xycoords=("axes fraction", "data"), **look)
+        ax.annotate(name, (at, value), (4, 4), xycoords=("axes fraction", "data"), **look)
     else:
         ax.annotate(name, (value, 1), (0, 3), xycoords=("data", "axes fraction"), ha="center", **look)
 

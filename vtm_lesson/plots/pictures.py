@@ -346,6 +346,34 @@ def attention(
     return fig
 
 
+@styled
+def attention_change(before, after, names: tuple[str, str] = ("before", "after"), title: str = "") -> Picture:
+    """Two (N, K) attention maps up to 8 x 8 on one scale, side by side with what changed: after - before."""
+    maps = [strips.array(weights).astype(float) for weights in (before, after)]
+    if maps[0].ndim != 2 or maps[0].shape != maps[1].shape or not 0 < max(maps[0].shape) <= 8:
+        raise ValueError(f"the maps have shapes {maps[0].shape} and {maps[1].shape}; give two (N, K), up to 8 x 8.")
+    change = (maps[1] - maps[0]).round(3) + 0.0
+    most, widest = max(m.max() for m in maps), np.abs(change).max() or 1.0
+    fig = Picture(figsize=(WIDTH, 0.28 * WIDTH + (1.1 if title else 0.85)), layout="constrained")
+    panels = zip(fig.subplots(1, 3), (*names, "difference"), (*maps, change), strict=True)
+    for i, (ax, name, weights) in enumerate(panels):
+        last = i == 2
+        low, high = (-widest, widest) if last else (0, most)
+        ax.imshow(weights, cmap="PuOr_r" if last else "viridis", vmin=low, vmax=high, interpolation="nearest")
+        ax.grid(False)
+        ax.set(title=name, xlabel="key", ylabel="" if i else "query")
+        for (row, column), value in np.ndenumerate(weights):
+            dark = abs(value) < 0.6 * widest if last else value > most / 2  # the ground is light
+            text = f"{round(value, 2) + 0.0:+.2f}" if last else f"{value:.2f}"
+            ax.text(column, row, text, ha="center", va="center", fontsize=7.5, color=BLACK if dark else "white")
+    fig.suptitle(title)
+    columns = ", ".join(f"{number(round(value, 2) + 0.0)} in column {j}" for j, value in enumerate(change.mean(0)))
+    shape = f"{change.shape[0]} by {change.shape[1]}"
+    told = f"Heat maps of {shape} attention weights, {names[0]} and {names[1]}; on average they change by {columns}"
+    fig.alt = strips.sentence(title, told)
+    return fig
+
+
 def _free(start: float, end: float, taken: list[tuple[float, float]]) -> tuple[float, float]:
     """Where on a line from (0, start) to (1, end) a number covers none that is written already; noted in `taken`."""
     places = [(x, start + x * (end - start)) for x in (0.2, 0.32, 0.44, 0.56)]

@@ -2,15 +2,21 @@
 
     contents.py             which exercises each lesson has, and where
     progress.py             what is solved and guessed: stored in the learner's folder, drawn
-    exercise.py             right answer, awkward inputs, known mistakes, hints
-    lessons_basics.py       lessons 00 to 02
-    lessons_networks.py     lessons 03 and 04
-    lessons_saliency.py     lessons 05 to 07
-    lessons_comparison.py   lesson 08
-    lessons_speed.py        lesson 09
+    exercise.py             the check of one exercise: awkward inputs, known mistakes, hints, whose function is used
+    comparing.py            whether a result is right, and both as text that a person can read
+    carried.py              a learner's function as text, for the notebooks of later lessons
+    lessons_basics.py       lessons 00 and 01
+    lessons_matching.py     lesson 02
+    lessons_networks.py     lesson 03
+    lessons_chunks.py       lesson 04
+    lessons_saliency.py     lessons 05 and 06
+    lessons_learnable.py    lesson 07
+    lessons_comparison.py   lesson 08, appendix C
+    lessons_speed.py        lesson 09, appendix B
     slips.py                wrong answers made from a right one: a slip in one place, and what to say to it
-    slips_basics.py         such slips for lessons 00 to 02; slips_networks.py, slips_saliency.py,
-                            slips_comparison.py, slips_speed.py: for those of the files above
+    slips_NAME.py           such slips for lessons_NAME.py: slips_basics.py, slips_matching.py, slips_networks.py,
+                            slips_chunks.py, slips_saliency.py, slips_learnable.py, slips_comparison.py,
+                            slips_speed.py
     work.py                 the learner's own copies of the lessons, and how changes reach them
     lab.py                  the command that opens them in JupyterLab
 

@@ -4,20 +4,67 @@ A new exercise is written in here: `vtm_lesson.checks` finds it by this table, `
 """
 
 LESSONS = {
-    "00_start_here": ("lessons_basics", ("group_mean",)),
-    "01_the_price_of_attention": ("lessons_basics", ("tokens_in_film", "attention_cost", "frames_that_fit")),
-    "02_bipartite_matching": (
+    "00_start_here": ("lessons_basics", ("token_position", "group_mean", "unmerge", "merging_error")),
+    "01_the_price_of_attention": (
         "lessons_basics",
-        ("alternate", "nearest_target", "tome_step", "proportional_attention"),
+        ("tokens_in_film", "stored_attention", "attention_cost", "merging_gain", "frames_that_fit"),
     ),
-    "03_tome_in_a_vit": ("lessons_networks", ("tokens_left", "above", "checkerboard")),
-    "04_naive_vtm": ("lessons_networks", ("merge_in_chunks", "tokens_after", "pooled_weight")),
-    "05_region_concentrated": ("lessons_saliency", ("centre_targets", "expected_coverage")),
-    "06_motion_based": ("lessons_saliency", ("block_motion", "motion_probability", "without_camera")),
-    "07_learnable": (
+    "02_bipartite_matching": (
+        "lessons_matching",
+        (
+            "alternate",
+            "every_gamma_th",
+            "full_groups",
+            "surviving_positions",
+            "partial_groups",
+            "nearest_target",
+            "tome_step",
+            "compose_groups",
+            "token_sizes",
+            "proportional_attention",
+            "time_order",
+        ),
+    ),
+    "03_tome_in_a_vit": (
+        "lessons_networks",
+        ("tokens_left", "merge_by_size", "vit_multiply_adds", "checkerboard", "above"),
+    ),
+    "04_naive_vtm": (
+        "lessons_chunks",
+        (
+            "merge_in_chunks",
+            "merge_with_tail",
+            "tokens_after",
+            "pooled_weight",
+            "region_weight",
+            "alias_free_targets",
+        ),
+    ),
+    "05_region_concentrated": (
         "lessons_saliency",
-        ("saliency", "guided_attention", "gradient_of_saliency", "drawn_targets"),
+        ("centre_targets", "expected_coverage", "guesses_that_pay", "box_targets", "centre_share"),
     ),
-    "08_the_comparison": ("lessons_comparison", ("mean_interval", "told_apart")),
-    "09_speed_and_memory": ("lessons_speed", ("amdahl", "peak_score_memory", "swapped_flops", "roofline")),
+    "06_motion_based": (
+        "lessons_saliency",
+        ("block_motion", "motion_map", "motion_probability", "first_target", "without_camera"),
+    ),
+    "07_learnable": (
+        "lessons_learnable",
+        ("saliency", "guided_attention", "gradient_of_saliency", "drawn_targets", "group_numbers", "vtm_block"),
+    ),
+    "08_the_comparison": (
+        "lessons_comparison",
+        ("mean_interval", "told_apart", "gains_of_a_guess", "tuned_interval"),
+    ),
+    "09_speed_and_memory": (
+        "lessons_speed",
+        ("slowest_blocks", "amdahl", "median_speedup", "peak_score_memory", "swapped_flops", "other_baseline"),
+    ),
+    "B_matcher_roofline_and_kernel": ("lessons_speed", ("candidates", "roofline", "tiled_argmax")),
+    "C_the_papers_tables": ("lessons_comparison", ("corrected_interval", "seeds_needed")),
 }
+
+
+def lesson_of(name: str) -> str:
+    """The number of the lesson that has an exercise, or an appendix's letter; "?" where none has."""
+    return next((lesson.split("_")[0] for lesson, (_, names) in LESSONS.items() if name in names), "?")

@@ -1,20 +1,62 @@
-"""Exercise checks of lessons 00 to 02: merging, attention, matching."""
+"""Exercise checks of lessons 00 and 01: merging, and the price of attention."""
 
 from __future__ import annotations
 
 import math
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from ..merging.matching import match, nearest
 from . import slips_basics
 from .exercise import Case, Exercise, generator, random
 
 # ---------------------------------------------------------------------------------------------------------------
 # Lesson 00: start here
 # ---------------------------------------------------------------------------------------------------------------
+
+
+_HAND = (5, 7)  # row and column, in frame 20
+
+
+def _position(row: int, column: int, frame: int = 20, side: int = 14) -> tuple[int, int, int]:
+    return row, column, frame * side * side + row * side + column
+
+
+token_position = Exercise(
+    "token_position",
+    answer=lambda: _position(*_HAND),
+    cases=lambda: [("the hand in frame 20", ())],
+    hints=(
+        "Put a finger on the hand, and count the squares above it: as many rows come before its own, so that is the "
+        "row's number. The squares to its left give the column.",
+        "The list has the whole of frames 0 to 19 first, then the rows of frame 20 above the hand, then the squares to "
+        "the left of it. A frame has 14 x 14 patches, a row 14.",
+        "Return the row, the column, and `20 * 14 * 14 + row * 14 + column`.",
+    ),
+    mistakes=(
+        ("You count from 1; rows, columns, frames and positions count from 0.", lambda: (6, 8, _position(6, 8, 21)[2])),
+        ("You count rows and columns from 1; both count from 0.", lambda: _position(6, 8)),
+        ("You count rows and columns from 1; both count from 0.", lambda: (6, 8, _position(*_HAND)[2])),
+        ("Rows and columns are swapped: the row says how far down, and it comes first.", lambda: _position(7, 5)),
+        (
+            "Rows and columns are swapped: the row says how far down, and it comes first.",
+            lambda: (7, 5, _position(*_HAND)[2]),
+        ),
+        ("That is the figure's other hand: asked is the one at the left of the picture.", lambda: _position(5, 10)),
+        ("You count rows from the bottom; row 0 is at the top.", lambda: _position(8, 7)),
+        ("You count columns from the right; column 0 is at the left.", lambda: _position(5, 6)),
+        ("That is the position in its own frame; the frames before come first in the list.", lambda: (5, 7, 77)),
+        ("20 frames come before frame 20, not 19: the first one is frame 0.", lambda: (5, 7, _position(5, 7, 19)[2])),
+        ("20 frames come before frame 20, not 21: the first one is frame 0.", lambda: (5, 7, _position(5, 7, 21)[2])),
+        ("The list runs row by row, not column by column: a row down is 14 further.", lambda: (5, 7, 20 * 196 + 103)),
+        ("A frame has 14 rows of 14 patches; you count 14 in all.", lambda: (5, 7, 20 * 14 + 77)),
+        *slips_basics.TOKEN_POSITION,
+    ),
+    minutes=3,
+    difficulty=1,
+    importance=2,
+    kind="read",
+)
 
 
 def _group_mean(x: Tensor, group: Tensor) -> Tensor:
@@ -50,9 +92,10 @@ group_mean = Exercise(
     answer=_group_mean,
     cases=_group_mean_cases,
     hints=(
-        "A loop over the groups is fine: there are group.max() + 1 of them.",
-        "x[group == g] holds the tokens of group g, one a row. Average over the rows, not over everything.",
-        "Collect x[group == g].mean(dim=0) for every g, and torch.stack the list.",
+        "A loop over the groups is fine: there are `group.max() + 1` of them.",
+        "`x[group == g]` holds the tokens of group `g`, one a row. Average over the rows, not over everything.",
+        "Collect `x[group == g].mean(dim=0)` for every `g`, and `torch.stack` the list. Without a loop: add up with "
+        "`index_add`, count with `torch.bincount`, divide.",
     ),
     mistakes=(
         ("You give the sum of each group; divide it by the number of its tokens.", _group_sum),
@@ -76,6 +119,157 @@ group_mean = Exercise(
         ),
         *slips_basics.GROUP_MEAN,
     ),
+    minutes=5,
+    difficulty=2,
+    importance=5,
+)
+
+
+def _in_order_of_groups(y: Tensor, group: Tensor) -> Tensor:
+    return y.repeat_interleave(torch.bincount(group, minlength=len(y)), dim=0)
+
+
+def _shared_out(y: Tensor, group: Tensor) -> Tensor:
+    return y[group] / torch.bincount(group)[group][:, None]
+
+
+def _unmerge_cases() -> list[Case]:
+    cases: list[Case] = [
+        ("the toy of the text", (torch.tensor([[4.0], [5]]), torch.tensor([0, 0, 1, 0, 1]))),
+        ("two groups, the second one first", (torch.tensor([[1.0, 2], [3, 4]]), torch.tensor([1, 1, 0]))),
+        ("one token", (random(41, 1, 4), torch.tensor([0]))),
+        ("one group", (random(42, 1, 2), torch.zeros(4, dtype=torch.int64))),
+        ("every token alone, not in order", (random(43, 4, 1), torch.tensor([2, 0, 3, 1]))),
+        ("a large group and a small one", (random(44, 2, 2), torch.tensor([1, 1, 1, 0, 1, 1, 1]))),
+    ]
+    for seed in range(45, 49):
+        numbers = torch.cat([torch.arange(6), torch.randint(6, (20,), generator=generator(seed))])
+        group = numbers[torch.randperm(26, generator=generator(seed))]
+        cases.append((f"26 random tokens in 6 groups, number {seed - 44}", (random(seed, 6, 3), group)))
+    return cases
+
+
+unmerge = Exercise(
+    "unmerge",
+    answer=lambda y, group: y[group],
+    cases=_unmerge_cases,
+    hints=(
+        "How many rows must come out, and which row of `y` belongs to token 2 of the toy?",
+        "Make room for one row a token. Then, for every group `g`, put `y[g]` where `group == g` is true.",
+        "The numbers in `group` say for every token which row it wants, so they can stand in the brackets themselves: "
+        "`y[group]`.",
+    ),
+    mistakes=(
+        (
+            "The right rows, each as often as it should be, but in the order of the groups, as in the first try; "
+            "token n wants the row of its own group, group[n].",
+            _in_order_of_groups,
+        ),
+        ("You give back one row for each group; give one for each token.", lambda y, g: y),
+        ("You divide the average by the size of its group; every token gets all of the average.", _shared_out),
+        (
+            "You multiply the average by the size of its group, which is the sum; give the average itself.",
+            lambda y, g: y[g] * torch.bincount(g)[g][:, None],
+        ),
+        (
+            "You repeat the whole list of averages; token n wants the row group[n].",
+            lambda y, g: y[torch.arange(len(g)) % len(y)],
+        ),
+        ("Your tokens come in the wrong order: the last one first.", lambda y, g: y[g.flip(0)]),
+        ("You begin to count the groups at the end: group 0 is the first row.", lambda y, g: y[len(y) - 1 - g]),
+        ("The averages were rounded to whole numbers: make room for numbers of y's kind.", lambda y, g: y[g].long()),
+        *slips_basics.UNMERGE,
+    ),
+    minutes=4,
+    difficulty=2,
+    importance=4,
+    kind="mend",
+)
+
+
+def _merging_error(x: Tensor, group: Tensor, which: Tensor) -> float:
+    return float(_lost(x, group)[which].pow(2).mean().sqrt())
+
+
+def _lost(x: Tensor, group: Tensor) -> Tensor:
+    return _group_mean(x, group)[group] - x
+
+
+def _merging_error_cases() -> list[Case]:
+    toy = torch.tensor([[2.0], [4], [9], [6], [1]]), torch.tensor([0, 0, 1, 0, 1])
+    cases: list[Case] = [
+        ("the toy of the text, all tokens", (*toy, torch.ones(5, dtype=torch.bool))),
+        ("the toy of the text, one token", (*toy, torch.tensor([False, False, True, False, False]))),
+        ("the toy of the text, a token that is its group's average", (*toy, torch.tensor([False, True] + 3 * [False]))),
+        ("every token alone", (random(51, 3, 2), torch.tensor([2, 0, 1]), torch.ones(3, dtype=torch.bool))),
+        ("one token", (random(52, 1, 3), torch.tensor([0]), torch.tensor([True]))),
+    ]
+    for seed in range(53, 57):
+        numbers = torch.cat([torch.arange(5), torch.randint(5, (13,), generator=generator(seed))])
+        group = numbers[torch.randperm(18, generator=generator(seed))]
+        which = torch.rand(18, generator=generator(seed)) < 0.4
+        which[seed % 18] = True
+        cases.append((f"18 random tokens in 5 groups, number {seed - 52}", (random(seed, 18, 3), group, which)))
+    return cases
+
+
+merging_error = Exercise(
+    "merging_error",
+    answer=_merging_error,
+    cases=_merging_error_cases,
+    hints=(
+        "Merge, and go back: `unmerge(group_mean(x, group), group)` has a row for every token, as `x` has. How far are "
+        "they apart?",
+        "`difference[which]` keeps the chosen rows. Root mean square, read from its end: square, then mean, then root.",
+        "With `difference` as above, the result is `difference[which].pow(2).mean().sqrt().item()`.",
+    ),
+    mistakes=(
+        ("The root is missing: that is the mean square.", lambda x, g, w: float(_lost(x, g)[w].pow(2).mean())),
+        (
+            "That is the mean distance; square before you average, and take the root after.",
+            lambda x, g, w: float(_lost(x, g)[w].abs().mean()),
+        ),
+        (
+            "That is the error of all tokens; choose those of which.",
+            lambda x, g, w: float(_lost(x, g).pow(2).mean().sqrt()),
+        ),
+        (
+            "That is the error of the tokens that were not chosen.",
+            lambda x, g, w: float(_lost(x, g)[~w].pow(2).mean().sqrt()),
+        ),
+        ("You add up the squares; take their mean.", lambda x, g, w: float(_lost(x, g)[w].pow(2).sum().sqrt())),
+        (
+            "Errors above and below cancel out: square them before you average.",
+            lambda x, g, w: float(_lost(x, g)[w].mean()),
+        ),
+        (
+            "Errors above and below cancel out: square them before you average.",
+            lambda x, g, w: float(_lost(x, g)[w].mean().abs()),
+        ),
+        (
+            "You take a root for every token, and average the roots; first average all squares, then take one root.",
+            lambda x, g, w: float(_lost(x, g)[w].pow(2).mean(1).sqrt().mean()),
+        ),
+        (
+            "You set the others to zero and average over all tokens; average over the chosen ones only.",
+            lambda x, g, w: float((_lost(x, g) * w[:, None]).pow(2).mean().sqrt()),
+        ),
+        (
+            "You average the chosen tokens only; the groups are made of all tokens, and the choice comes after.",
+            lambda x, g, w: _merging_error(
+                x[w], g[w].unique(return_inverse=True)[1], torch.ones(int(w.sum()), dtype=torch.bool)
+            ),
+        ),
+        (
+            "You add the two; take their difference.",
+            lambda x, g, w: float((_group_mean(x, g)[g] + x)[w].pow(2).mean().sqrt()),
+        ),
+        *slips_basics.MERGING_ERROR,
+    ),
+    minutes=5,
+    difficulty=2,
+    importance=3,
+    kind="compute",
 )
 
 
@@ -99,7 +293,8 @@ tokens_in_film = Exercise(
     hints=(
         "How many patches lie side by side along one edge of a frame?",
         "A frame has as many rows of patches as it has columns.",
-        "side = size // patch; a frame has side * side tokens, and there are `frames` of them.",
+        "224 pixels and patches of 14: 16 along an edge, 16 x 16 in a frame. `side = size // patch` rounds down to "
+        "whole patches; a frame has `side * side` of them.",
     ),
     mistakes=(
         ("That is one row of patches of every frame; a frame has as many rows.", lambda f, s, p: f * (s // p)),
@@ -126,6 +321,87 @@ tokens_in_film = Exercise(
         *slips_basics.TOKENS_IN_FILM,
     ),
     tolerance=0,
+    minutes=3,
+    difficulty=1,
+    importance=4,
+)
+
+
+def _attention(q: Tensor, k: Tensor, v: Tensor, scale: float | None = None, axis: int = -1) -> Tensor:
+    scale = q.shape[-1] ** -0.5 if scale is None else scale
+    return (q @ k.transpose(-2, -1) * scale).softmax(axis) @ v
+
+
+def _attention_cases() -> list[Case]:
+    x = torch.tensor([[1.0, 0], [0, 1], [1, 1]])
+    return [
+        (
+            "one query, two keys",
+            (torch.tensor([[1.0, 2]]), torch.tensor([[1.0, 0], [0, 1]]), torch.tensor([[0.0], [1]])),
+        ),
+        ("two queries, two keys", (torch.tensor([[3.0], [0]]), torch.tensor([[1.0], [0]]), torch.tensor([[0.0], [1]]))),
+        ("the three tokens of the text", (x, x, x)),
+        ("one token", (random(61, 1, 4), random(62, 1, 4), random(63, 1, 4))),
+        ("values with more numbers than keys", (random(64, 3, 2), random(65, 3, 2), random(66, 3, 5))),
+        ("fewer queries than keys", (random(67, 2, 8), random(68, 6, 8), random(69, 6, 3))),
+        ("long keys", (10 * random(70, 4, 64), 10 * random(71, 4, 64), random(72, 4, 2))),
+        ("two films of five tokens", (random(73, 2, 5, 3), random(74, 2, 5, 3), random(75, 2, 5, 3))),
+        ("one film, two heads", (random(76, 1, 2, 4, 6), random(77, 1, 2, 4, 6), random(78, 1, 2, 4, 6))),
+    ]
+
+
+stored_attention = Exercise(
+    "stored_attention",
+    answer=_attention,
+    cases=_attention_cases,
+    hints=(
+        "Compare each line with the three steps by hand: what is done to the scores there that is not done here?",
+        "The weights of one query, a row, must add up to 1; here it is the columns that do. And the scores are to be "
+        "divided by the root of D; D is how many numbers a query has, `q.shape[-1]`.",
+        "`scores = (q / math.sqrt(q.shape[-1])) @ k.transpose(-2, -1)`, and `dim=-1` in the softmax.",
+    ),
+    mistakes=(
+        (
+            "The scores are not divided yet: the root of D is missing. (The softmax runs along the right axis now.)",
+            lambda q, k, v: _attention(q, k, v, 1.0),
+        ),
+        (
+            "The softmax still runs along the wrong axis: over the queries. Every query's weights must add up to 1. "
+            "(The root of D is right.)",
+            lambda q, k, v: _attention(q, k, v, axis=-2),
+        ),
+        (
+            "These are the results of the first try; both places still need mending.",
+            lambda q, k, v: _attention(q, k, v, 1.0, -2),
+        ),
+        ("You divide by D; divide by its root.", lambda q, k, v: _attention(q, k, v, 1 / q.shape[-1])),
+        ("You multiply by the root of D; divide by it.", lambda q, k, v: _attention(q, k, v, q.shape[-1] ** 0.5)),
+        (
+            "You divide by the root of N, the number of queries; D is how many numbers each has.",
+            lambda q, k, v: _attention(q, k, v, q.shape[-2] ** -0.5),
+        ),
+        (
+            "You divide by the root of the number of keys; D is how many numbers each has.",
+            lambda q, k, v: _attention(q, k, v, k.shape[-2] ** -0.5),
+        ),
+        (
+            "You divide by the root of the values' length; D is that of queries and keys.",
+            lambda q, k, v: _attention(q, k, v, v.shape[-1] ** -0.5),
+        ),
+        (
+            "You divide after the softmax; divide the scores before it.",
+            lambda q, k, v: _attention(q, k, v, 1.0) * q.shape[-1] ** -0.5,
+        ),
+        (
+            "There is no softmax: weights are not scores.",
+            lambda q, k, v: (q @ k.transpose(-2, -1) * q.shape[-1] ** -0.5) @ v,
+        ),
+        *slips_basics.STORED_ATTENTION,
+    ),
+    minutes=5,
+    difficulty=2,
+    importance=4,
+    kind="mend",
 )
 
 attention_cost = Exercise(
@@ -142,7 +418,8 @@ attention_cost = Exercise(
     hints=(
         "A product of an (a, b) matrix with a (b, c) matrix has a times c results, and each takes b multiply-adds.",
         "The scores are (N, D) times (D, N), the weighted sum (N, N) times (N, D), a projection (N, D) times (D, D).",
-        "Two products of N * N * D, four of N * D * D; and N * N scores of 4 bytes.",
+        "Two products cost `n * n * dim` each, four cost `n * dim * dim` each. There are `n * n` scores of 4 bytes; D "
+        "does not matter for their bytes.",
     ),
     mistakes=(
         ("The four projections are missing: each costs N * D * D.", lambda n, d: (2 * n * n * d, 4 * n * n)),
@@ -166,9 +443,81 @@ attention_cost = Exercise(
             "Your bytes are those of the tokens; the scores are one number for every pair of tokens.",
             lambda n, d: (2 * n * n * d + 4 * n * d * d, 4 * n * d),
         ),
+        (
+            "You count products and sums apart; one product, added to a sum, is one multiply-add.",
+            lambda n, d: (2 * (2 * n * n * d + 4 * n * d * d), 4 * n * n),
+        ),
         *slips_basics.ATTENTION_COST,
     ),
     tolerance=0,
+    minutes=6,
+    difficulty=2,
+    importance=5,
+)
+
+
+def _cost(n: float, dim: int) -> float:
+    return 2 * n * n * dim + 4 * n * dim * dim
+
+
+merging_gain = Exercise(
+    "merging_gain",
+    answer=lambda n, dim, gamma: _cost(n, dim) / _cost(math.ceil(n / gamma), dim),
+    cases=lambda: [
+        ("the film of the paper, gamma = 6", (15360, 1024, 6)),
+        ("nothing is merged", (64, 8, 1)),
+        ("one token", (1, 8, 6)),
+        ("gamma does not divide the tokens", (10, 4, 6)),
+        ("fewer tokens than gamma", (5, 2, 8)),
+        ("one token is left", (12, 3, 12)),
+        ("wide tokens, few of them", (16, 4096, 2)),
+        ("narrow tokens, many of them", (8192, 4, 2)),
+    ],
+    hints=(
+        "What does the layer cost before, and what with the tokens that are left? You have a function for both.",
+        "With gamma, `math.ceil(n / gamma)` tokens are left. `attention_cost` gives two numbers; the first one counts "
+        "multiply-adds.",
+        "`attention_cost(n, dim)[0] / attention_cost(math.ceil(n / gamma), dim)[0]`",
+    ),
+    mistakes=(
+        ("That is what tokens fall by; the bill is not linear in them.", lambda n, d, g: g),
+        ("That is what tokens fall by; the bill is not linear in them.", lambda n, d, g: n / math.ceil(n / g)),
+        ("That is how pairs of tokens fall; the projections, 4 N D D, fall less.", lambda n, d, g: g * g),
+        (
+            "That is how pairs of tokens fall; the projections, 4 N D D, fall less.",
+            lambda n, d, g: (n / math.ceil(n / g)) ** 2,
+        ),
+        (
+            "It is turned round: the cost before comes above, the cost after below.",
+            lambda n, d, g: _cost(math.ceil(n / g), d) / _cost(n, d),
+        ),
+        (
+            "Part of a run of gamma tokens has a target, too: round n / gamma up.",
+            lambda n, d, g: _cost(n, d) / _cost(max(1, n // g), d),
+        ),
+        (
+            "Part of a run of gamma tokens has a target, too: round n / gamma up.",
+            lambda n, d, g: _cost(n, d) / _cost(n // g, d),
+        ),
+        ("Tokens are whole: round n / gamma up.", lambda n, d, g: _cost(n, d) / _cost(n / g, d)),
+        (
+            "That is the saving; asked is how many times as much it cost before.",
+            lambda n, d, g: _cost(n, d) - _cost(math.ceil(n / g), d),
+        ),
+        (
+            "That is the share that is saved; asked is how many times as much it cost before.",
+            lambda n, d, g: 1 - _cost(math.ceil(n / g), d) / _cost(n, d),
+        ),
+        (
+            "Divide the cost before by the cost after. With /, not with //: the gain need not be a whole number.",
+            lambda n, d, g: _cost(n, d) // _cost(math.ceil(n / g), d),
+        ),
+        *slips_basics.MERGING_GAIN,
+    ),
+    minutes=5,
+    difficulty=2,
+    importance=4,
+    kind="compute",
 )
 
 frames_that_fit = Exercise(
@@ -186,8 +535,9 @@ frames_that_fit = Exercise(
     ],
     hints=(
         "First ask how many tokens fit, then how many frames that is.",
-        "N tokens have N * N scores of 4 bytes. Turn 4 * N * N = budget round.",
-        "tokens = math.isqrt(budget // 4); then whole frames: tokens // per_frame.",
+        "N tokens have N x N scores of 4 bytes. Turn `4 * N * N = budget` round.",
+        "Round down twice: `math.isqrt(budget // 4)` gives the tokens, as the whole part of a square root, and "
+        "`// per_frame` whole frames.",
     ),
     mistakes=(
         ("A score takes 4 bytes: divide the budget by 4 first.", lambda b, p: math.isqrt(b) // p),
@@ -200,336 +550,17 @@ frames_that_fit = Exercise(
         ("Frames are whole: round down.", lambda b, p: (b / 4) ** 0.5 / p),
         ("That is the number of tokens; divide by the tokens of a frame.", lambda b, p: math.isqrt(b // 4)),
         (
+            "You count the scores inside each frame; all frames attend to each other, so all their tokens form pairs.",
+            lambda b, p: b // (4 * p * p),
+        ),
+        (
             "float32 has about seven digits: the root of a long number is rounded up. Take math.isqrt.",
             lambda b, p: int(torch.tensor(b / 4).sqrt()) // p,
         ),
         *slips_basics.FRAMES_THAT_FIT,
     ),
     tolerance=0,
-)
-
-
-# ---------------------------------------------------------------------------------------------------------------
-# Lesson 02: bipartite matching
-# ---------------------------------------------------------------------------------------------------------------
-
-
-def _halves(n: int) -> tuple[Tensor, Tensor]:
-    return torch.arange(0, n, 2), torch.arange(1, n, 2)
-
-
-alternate = Exercise(
-    "alternate",
-    answer=_halves,
-    cases=lambda: [(f"{n} tokens", (n,)) for n in (6, 8, 7, 2, 31)],
-    hints=(
-        "ToMe's targets are the odd positions 1, 3, 5, …; the sources are the even ones.",
-        "torch.arange(start, end, step) counts in steps. Where does each half start?",
-        "sources = torch.arange(0, n, 2); the targets start one later.",
-    ),
-    mistakes=(
-        ("Your two halves are swapped: here sources are the even positions.", lambda n: _halves(n)[::-1]),
-        (
-            "You split into a first and a second half; neighbours then land on the same side.",
-            lambda n: (torch.arange(0, (n + 1) // 2), torch.arange((n + 1) // 2, n)),
-        ),
-        ("The last token is lost when n is odd.", lambda n: (torch.arange(0, n - 1, 2), torch.arange(1, n, 2))),
-        *slips_basics.ALTERNATE,
-    ),
-)
-
-
-def _cosines(keys: Tensor, sources: Tensor, targets: Tensor) -> Tensor:
-    unit = F.normalize(keys, dim=1)
-    return unit[sources] @ unit[targets].T
-
-
-def _nearest_answer(keys: Tensor, sources: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-    best, similarity = nearest(keys[None], targets[None], sources[None])
-    return best[0], similarity[0]
-
-
-def _pick(scores: Tensor) -> tuple[Tensor, Tensor]:
-    best = scores.argmax(dim=1)
-    return best, scores.gather(1, best[:, None])[:, 0]
-
-
-def _nearest_of_targets(keys: Tensor, sources: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-    best, similarity = _nearest_answer(keys, sources, targets)
-    return targets[best], similarity
-
-
-def _nearest_worst(keys: Tensor, sources: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-    best, similarity = _pick(-_cosines(keys, sources, targets))
-    return best, -similarity
-
-
-def _by_distance(keys: Tensor, sources: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-    return _pick(-torch.cdist(keys[sources], keys[targets]))
-
-
-def _cosine_of_closest(keys: Tensor, sources: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-    best = _by_distance(keys, sources, targets)[0]
-    return best, _cosines(keys, sources, targets).gather(1, best[:, None])[:, 0]
-
-
-def _nearest_cases() -> list[Case]:
-    cases: list[Case] = [
-        ("four tokens in the plane", (torch.tensor([[1.0, 0.2], [1, 0], [0, 3], [0, 1]]), *_halves(4))),
-        # Long keys win a plain dot product; only the direction may count.
-        ("one very long key", (torch.tensor([[1.0, 0.1], [1, 0], [1, 0.3], [5, 50]]), *_halves(4))),
-        ("two equal targets (a tie)", (torch.tensor([[1.0, 0], [1, 0], [0, 1], [1, 0], [2, 0], [0, 2]]), *_halves(6))),
-        ("a key of zeros", (torch.tensor([[1.0, 2], [0, 0], [2, 1], [1, 1], [0, 0], [3, 1]]), *_halves(6))),
-        ("one target", (random(1, 9, 4), torch.arange(1, 9), torch.arange(1))),
-    ]
-    cases += [(f"random keys {i}", (random(i, 20 + i, 5), *_halves(20 + i))) for i in range(10)]
-    return cases
-
-
-nearest_target = Exercise(
-    "nearest_target",
-    answer=_nearest_answer,
-    cases=_nearest_cases,
-    hints=(
-        "Cosine similarity looks at directions only: what must happen to the keys before they are multiplied?",
-        "Divide every key by its length (F.normalize keeps keys of zeros zero), then one matrix product gives all "
-        "cosines, a row per source and a column per target.",
-        "scores = unit[sources] @ unit[targets].T; then the best column of each row and its score.",
-    ),
-    mistakes=(
-        (
-            "It looks like plain dot products: long keys win. Divide each key by its length first.",
-            lambda k, s, t: _pick(k[s] @ k[t].T),
-        ),
-        ("It picks the least similar target: argmin in place of argmax.", _nearest_worst),
-        (
-            "It picks the right targets, but says which token they are; say which target: 0 to T - 1.",
-            _nearest_of_targets,
-        ),
-        (
-            "The keys seem to be normalised along the wrong axis: over the tokens instead of within each key.",
-            lambda k, s, t: _pick(F.normalize(k, dim=0)[s] @ F.normalize(k, dim=0)[t].T),
-        ),
-        (
-            "It looks for each target's best source; here every source looks for its best target.",
-            lambda k, s, t: _pick(_cosines(k, s, t).T),
-        ),
-        (
-            "A key of zeros was divided by its length 0 and became NaN: F.normalize, or clamp the length.",
-            lambda k, s, t: _pick((k / k.norm(dim=1, keepdim=True))[s] @ (k / k.norm(dim=1, keepdim=True))[t].T),
-        ),
-        *(
-            ("You look for the smallest distance; asked is the largest cosine, for which lengths do not count.", wrong)
-            for wrong in (
-                _cosine_of_closest,
-                _by_distance,
-                lambda k, s, t: (_by_distance(k, s, t)[0], -_by_distance(k, s, t)[1]),
-            )
-        ),
-        (
-            "You look at all keys, and every key is nearest to itself: sources look among the targets only.",
-            lambda k, s, t: _pick(F.normalize(k, dim=1)[s] @ F.normalize(k, dim=1).T),
-        ),
-        *slips_basics.NEAREST_TARGET,
-    ),
-)
-
-
-def _tome_step(x: Tensor, keys: Tensor, r: int) -> Tensor:
-    return match(keys[None], _halves(len(x))[1], r)(x[None])[0]
-
-
-def _tome_variant(
-    x: Tensor,
-    keys: Tensor,
-    r: int,
-    *,
-    unit: bool = True,
-    lowest: bool = False,
-    late: bool = False,
-    how: str = "mean",
-    order: str = "position",
-) -> Tensor:
-    """ToMe's step with one thing wrong: the mistakes of `tome_step`, and none of them by default."""
-    sources, targets = _halves(len(x))
-    k = F.normalize(keys, dim=1) if unit else keys
-    best, similarity = _pick(k[sources] @ k[targets].T)
-    ranked = similarity.argsort(descending=not lowest, stable=True)
-    if late:  # equal similarities: the later source first
-        ranked = similarity.argsort(stable=True).flip(0)
-    merged, left = ranked[:r], ranked[r:]
-    if order != "similarity":
-        left = left.sort().values
-    total, count = x[targets].clone(), torch.ones(len(targets))
-    total.index_add_(0, best[merged], x[sources[merged]])
-    count.index_add_(0, best[merged], torch.ones(r))
-    if how == "mean":
-        total = total / count[:, None]
-    elif how == "sources only":  # forgets that the target itself is one of the tokens averaged
-        total = torch.where(count[:, None] > 1, total - x[targets], total) / (count - 1).clamp(min=1)[:, None]
-    elif how == "drop":
-        total = x[targets]
-    elif how == "last":  # what total[best] += ... does: of several sources for one target, the last one stays
-        total = x[targets].clone()
-        for source, target in zip(sources[merged], best[merged], strict=True):
-            total[target] = (x[targets[target]] + x[source]) / 2
-    elif how == "one by one":
-        total = x[targets].clone()
-        for source, target in zip(sources[merged], best[merged], strict=True):
-            total[target] = (total[target] + x[source]) / 2
-    y, at = torch.cat([x[sources[left]], total]), torch.cat([sources[left], targets])
-    return y[at.argsort()] if order == "position" else y
-
-
-def _tome_cases() -> list[Case]:
-    line = torch.tensor([[1.0, 0.1], [1, 0], [0.2, 1], [0, 1], [-1, 0.5], [-1, 0]])
-    cases: list[Case] = [
-        ("six tokens, r = 1", (line * 2, line, 1)),
-        ("six tokens, r = 3 (all sources)", (line * 2, line, 3)),
-        ("r = 0 (nothing to merge)", (line, line, 0)),
-        ("two sources for one target", (torch.tensor([[2.0], [4], [9], [7]]), torch.eye(2)[[0, 0, 0, 1]], 2)),
-        ("four equally similar sources, r = 2", (random(90, 8, 2), torch.eye(4)[[0, 0, 1, 1, 2, 2, 3, 3]], 2)),
-        ("two equal targets", (random(91, 6, 2), torch.eye(3)[[1, 0, 2, 1, 0, 1]], 2)),
-    ]
-    for seed in range(10):
-        n = 10 + 3 * seed
-        cases.append((f"random tokens {seed}", (random(seed, n, 4), random(seed + 50, n, 6) + 1.0, 1 + n // 5)))
-    return cases
-
-
-tome_step = Exercise(
-    "tome_step",
-    answer=_tome_step,
-    cases=_tome_cases,
-    hints=(
-        "Three steps: split, find each source's best target and similarity, merge the r most similar sources.",
-        "A target's new value is (itself + its merged sources) / (1 + how many). The sources that are not merged "
-        "stay, and all survivors stand in their old order.",
-        "Start from total = x.clone() and count = ones(n). For every merged source j with target i: total[i] += x[j], "
-        "count[i] += 1. Return (total / count) at all positions but the merged ones.",
-    ),
-    mistakes=(
-        (
-            "The merged tokens are sums; divide by how many tokens went in.",
-            lambda x, k, r: _tome_variant(x, k, r, how="sum"),
-        ),
-        (
-            "Your averages leave the target itself out: VTM eq. 4 divides by 1 + |M|, target included.",
-            lambda x, k, r: _tome_variant(x, k, r, how="sources only"),
-        ),
-        (
-            "Sources are dropped, not merged: the targets did not change.",
-            lambda x, k, r: _tome_variant(x, k, r, how="drop"),
-        ),
-        (
-            "The right tokens in the wrong order: unmerged sources and targets stand in two heaps. Sort the survivors "
-            "by their old position.",
-            lambda x, k, r: _tome_variant(x, k, r, order="two heaps"),
-        ),
-        (
-            "The right tokens in the order of ToMe's own code: the unmerged sources by their similarity, then the "
-            "targets. Sort the survivors by their old position.",
-            lambda x, k, r: _tome_variant(x, k, r, order="similarity"),
-        ),
-        (
-            "A target that several sources go to keeps the last of them only: total[best] += ... counts a place once, "
-            "however often it comes up. index_add_ counts every one; so does a loop.",
-            lambda x, k, r: _tome_variant(x, k, r, how="last"),
-        ),
-        (
-            "A target that several sources go to is halved each time, so that the last source weighs most. Add them all"
-            " up first, then divide by 1 + |M|.",
-            lambda x, k, r: _tome_variant(x, k, r, how="one by one"),
-        ),
-        (
-            "You matched on x; the keys are what tokens are matched on.",
-            lambda x, k, r: _tome_variant(x, x, r),
-        ),
-        (
-            "Of equally similar sources you merge the later ones; ties go to the lower position. "
-            "argsort(descending=True, stable=True) keeps it.",
-            lambda x, k, r: _tome_variant(x, k, r, late=True),
-        ),
-        (
-            "You merged the keys; they only say who is matched with whom.",
-            lambda x, k, r: _tome_variant(k, k, r),
-        ),
-        (
-            "It merges the r least similar sources; take the most similar.",
-            lambda x, k, r: _tome_variant(x, k, r, lowest=True),
-        ),
-        (
-            "It looks like plain dot products: normalise the keys before comparing them.",
-            lambda x, k, r: _tome_variant(x, k, r, unit=False),
-        ),
-        *slips_basics.TOME_STEP,
-    ),
-)
-
-
-def _proportional(q: Tensor, k: Tensor, v: Tensor, size: Tensor) -> Tensor:
-    return ((q @ k.T) / q.shape[1] ** 0.5 + size.log()).softmax(dim=1) @ v
-
-
-def _proportional_cases() -> list[Case]:
-    cases: list[Case] = []
-    for seed in range(6):
-        q, k, v = random(seed, 5, 4), random(seed + 10, 7, 4), random(seed + 20, 7, 3)
-        size = torch.randint(1, 9, (7,), generator=generator(seed)).float()
-        cases.append((f"random tokens {seed}", (q, k, v, size)))
-    q, k, v, size = cases[0][1]
-    # At D = 4 the root of D and half of it are the same number.
-    wide = (random(30, 3, 9), random(31, 5, 9), random(32, 5, 2), torch.tensor([1.0, 2, 1, 5, 3]))
-    return [("all sizes 1 (plain attention)", (q, k, v, torch.ones(7))), *cases, ("queries of nine numbers", wide)]
-
-
-proportional_attention = Exercise(
-    "proportional_attention",
-    answer=_proportional,
-    cases=_proportional_cases,
-    hints=(
-        "A token of size 3 should draw as much attention as three equal tokens would.",
-        "Three equal tokens put 3 · exp(score) into the softmax. Move the 3 into the exponent.",
-        "3 · exp(score) = exp(score + log 3): add size.log() to the scores, one number for every key.",
-    ),
-    mistakes=(
-        (
-            "That is plain attention: size has no effect. Was it left out, or added along the queries, one number for "
-            "a whole row? A softmax ignores that: it belongs to the keys, the columns.",
-            lambda q, k, v, s: _proportional(q, k, v, torch.ones_like(s)),
-        ),
-        (
-            "The sizes were added as they are; add their logarithm.",
-            lambda q, k, v, s: _proportional(q, k, v, s.exp()),
-        ),
-        (
-            "The weights were multiplied by size after the softmax, so they no longer add up to 1.",
-            lambda q, k, v, s: (((q @ k.T) / q.shape[1] ** 0.5).softmax(dim=1) * s) @ v,
-        ),
-        (
-            "log(size) was added before dividing by sqrt(D); it belongs after: the count must not be scaled.",
-            lambda q, k, v, s: ((q @ k.T + s.log()) / q.shape[1] ** 0.5).softmax(dim=1) @ v,
-        ),
-        (
-            "The scores were not divided by sqrt(D).",
-            lambda q, k, v, s: (q @ k.T + s.log()).softmax(dim=1) @ v,
-        ),
-        (
-            "The scores were multiplied by size. What counts `size` times is exp(score): add log(size) to the score.",
-            lambda q, k, v, s: ((q @ k.T) / q.shape[1] ** 0.5 * s).softmax(dim=1) @ v,
-        ),
-        (
-            "The scores were multiplied by log(size); add it.",
-            lambda q, k, v, s: ((q @ k.T) / q.shape[1] ** 0.5 * s.log()).softmax(dim=1) @ v,
-        ),
-        (
-            "That logarithm has the base 10; the softmax takes powers of e, so take the natural one, size.log().",
-            lambda q, k, v, s: ((q @ k.T) / q.shape[1] ** 0.5 + s.log10()).softmax(dim=1) @ v,
-        ),
-        (
-            "That logarithm has the base 2; the softmax takes powers of e, so take the natural one, size.log().",
-            lambda q, k, v, s: ((q @ k.T) / q.shape[1] ** 0.5 + s.log2()).softmax(dim=1) @ v,
-        ),
-        *slips_basics.PROPORTIONAL_ATTENTION,
-    ),
+    minutes=5,
+    difficulty=2,
+    importance=3,
 )

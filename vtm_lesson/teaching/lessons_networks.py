@@ -1,18 +1,15 @@
-"""Exercise checks of lessons 03 and 04: ToMe in a ViT, naive VTM."""
+"""Exercise checks of lesson 03: ToMe in a ViT."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from itertools import pairwise
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
-from ..merging.matching import match
-from ..merging.partition import uniform
 from . import slips_networks
-from .exercise import Case, Exercise, generator, random
+from .exercise import Exercise, generator, random
 
 # ---------------------------------------------------------------------------------------------------------------
 # Lesson 03: ToMe in a ViT. Whole numbers and positions.
@@ -46,7 +43,7 @@ tokens_left = Exercise(
     hints=(
         "Walk through the blocks and carry the number of tokens along.",
         "The limit depends on how many tokens are left now, and protected tokens do not count.",
-        "In each block: n -= min(r, (n - prefix) // 2).",
+        "In each block, `n -= min(r, (n - prefix) // 2)`; then note `n` in a list.",
     ),
     mistakes=(
         ("Half of *all* tokens is too much: protected ones cannot be merged.", lambda n, p, a: _tokens_left(n, 0, a)),
@@ -55,6 +52,8 @@ tokens_left = Exercise(
         ("Every block starts from what the block before it left, not from n.", _tokens_left_from_start),
         ("Count the protected tokens, too: they are still there.",
          lambda n, p, a: [count - p for count in _tokens_left(n, p, a)]),
+        ("Your first number is what comes into the first block; asked are the tokens after each block.",
+         lambda n, p, a: [n, *_tokens_left(n, p, a)]),
         ("Give the number of tokens after each block, one number a block.",
          lambda n, p, a: (_tokens_left(n, p, a) or [n])[-1]),
         ("Half of an odd number is rounded down, (n - prefix) // 2; round() goes up as often as down.",
@@ -64,6 +63,161 @@ tokens_left = Exercise(
         *slips_networks.TOKENS_LEFT,
     ),
     tolerance=0,
+    minutes=4,
+    difficulty=1,
+    importance=3,
+)  # fmt: skip
+
+
+# ---------------------------------------------------------------------------------------------------------------
+# Lesson 03: what a block does with token sizes, and what it costs
+# ---------------------------------------------------------------------------------------------------------------
+
+
+def _merge_by_size(x: Tensor, size: Tensor, groups: Tensor) -> tuple[Tensor, Tensor]:
+    weights = groups * size
+    total = weights.sum(dim=1)
+    return weights @ x / total[:, None], total
+
+
+def _counted(x: Tensor, size: Tensor, groups: Tensor) -> tuple[Tensor, Tensor]:
+    """As if every token were one original: the version that is to be mended."""
+    return _merge_by_size(x, torch.ones_like(size), groups)
+
+
+def _rows(m: int, *group: int) -> Tensor:
+    """The group of every token -> (m, N) bool, a row for each group."""
+    return torch.arange(m)[:, None] == torch.tensor(group)
+
+
+def _sized(seed: int, n: int, c: int, m: int) -> tuple[Tensor, Tensor, Tensor]:
+    dice = generator(seed)
+    group = torch.cat([torch.arange(m), torch.randint(m, (n - m,), generator=dice)])
+    group = group[torch.randperm(n, generator=dice)]
+    size = torch.randint(1, 7, (n,), generator=dice).float()
+    return random(seed, n, c), size, torch.arange(m)[:, None] == group
+
+
+merge_by_size = Exercise(
+    "merge_by_size",
+    answer=_merge_by_size,
+    cases=lambda: [
+        ("a token of three patches meets one of one", (torch.tensor([[0.0], [8]]), torch.tensor([3.0, 1]),
+                                                       _rows(1, 0, 0))),
+        ("the second block of the text", (torch.tensor([[2.0], [6], [24]]), torch.tensor([3.0, 1, 2]),
+                                          _rows(2, 0, 0, 1))),
+        ("all sizes 1, as in a first block", (torch.tensor([[1.0, 0], [3, 4], [5, 5]]), torch.ones(3),
+                                              _rows(2, 0, 0, 1))),
+        ("nothing is merged", (torch.tensor([[1.0, 2], [3, 5]]), torch.tensor([4.0, 2]), _rows(2, 0, 1))),
+        ("groups whose tokens are no neighbours", (torch.tensor([[1.0], [2], [3], [4]]), torch.tensor([1.0, 5, 2, 1]),
+                                                   _rows(2, 0, 1, 0, 1))),
+        *[(f"random groups {seed}", _sized(seed, 7 + seed, 3, 3)) for seed in range(3)],
+    ],
+    hints=(
+        "In the first block all sizes are 1, and the broken version is right. What does it never look at?",
+        "A token of size 3 stands for three patches: in the average it counts three times, and to the new size it adds "
+        "3. `groups * size` holds, in row i, the sizes of what goes into token i, and zeros.",
+        "`weights = groups * size`, `total = weights.sum(dim=1)`; then `weights @ x / total[:, None]` and `total`.",
+    ),
+    mistakes=(
+        ("That is still the broken version: every token counts once, however many patches it stands for.", _counted),
+        ("The sizes are right, the average is not: there, every token still counts once. Weight it by its size.",
+         lambda x, s, g: (_counted(x, s, g)[0], _merge_by_size(x, s, g)[1])),
+        ("The average is right, the new size is not: it counts tokens. Add up the sizes that went in.",
+         lambda x, s, g: (_merge_by_size(x, s, g)[0], _counted(x, s, g)[1])),
+        ("You divide by the number of tokens; the weights add up to the sum of their sizes.",
+         lambda x, s, g: ((g * s) @ x / g.sum(1)[:, None], (g * s).sum(1))),
+        ("Those are sums of originals; divide by the new size.",
+         lambda x, s, g: ((g * s) @ x, (g * s).sum(1))),
+        ("Those are sums; divide by the new size.", lambda x, s, g: (g.float() @ x, (g * s).sum(1))),
+        ("Only the size of a token that is merged may change; others keep what they have.",
+         lambda x, s, g: (_merge_by_size(x, s, g)[0],
+                          torch.where(g.sum(1) > 1, _merge_by_size(x, s, g)[1], torch.ones(len(g))))),
+        ("First the tokens, then the sizes.", lambda x, s, g: _merge_by_size(x, s, g)[::-1]),
+        ("A new size is the sum of the sizes that went in, not the largest of them.",
+         lambda x, s, g: (_merge_by_size(x, s, g)[0], (g * s).amax(1))),
+        ("Here sizes are weights as they are; the logarithm belongs into attention's scores.",
+         lambda x, s, g: (_merge_by_size(x, s.log(), g)[0], _merge_by_size(x, s, g)[1])),
+        *slips_networks.MERGE_BY_SIZE,
+    ),
+    minutes=7,
+    difficulty=3,
+    importance=4,
+    kind="mend",
+)  # fmt: skip
+
+
+def _vit_multiply_adds(
+    n: int,
+    prefix: int,
+    amounts: list[int],
+    channels: int,
+    *,
+    early: bool = False,
+    late: bool = False,
+    mlp: int = 8,
+    projections: int = 4,
+    products: int = 2,
+) -> int:
+    """Right by default. early: attention, too, has only the tokens that are left; late: the MLP has all that came."""
+    total, before = 0, n
+    for after in _tokens_left(n, prefix, amounts):
+        inside, behind = after if early else before, before if late else after
+        total += products * inside * inside * channels + projections * inside * channels**2
+        total += mlp * behind * channels**2
+        before = after
+    return total
+
+
+vit_multiply_adds = Exercise(
+    "vit_multiply_adds",
+    answer=_vit_multiply_adds,
+    cases=lambda: [
+        ("one block, nothing merged", (3, 1, [0], 2)),
+        ("one block, one token merged", (3, 1, [1], 2)),
+        ("two blocks, one channel", (5, 1, [2, 1], 1)),
+        ("the toy of the text", (9, 1, [3] * 4, 4)),
+        ("r larger than half of the tokens", (11, 1, [9, 0, 9], 3)),
+        ("no protected tokens", (8, 0, [4, 2], 2)),
+        ("no blocks", (10, 1, [], 4)),
+        ("r = 8 in the 12 blocks of DeiT-S", (197, 1, [8] * 12, 384)),
+    ],
+    hints=(
+        "Go through the blocks with two numbers: how many tokens come into a block, and how many leave it.",
+        "Attention works on all tokens that come in; merging comes after it, so the MLP works on those that are left.",
+        "`for after in tokens_left(n, prefix, amounts):` add `attention_cost(before, channels)[0] + 8 * after * "
+        "channels**2` to the total, then `before = after`.",
+    ),
+    mistakes=(
+        ("Attention still has all tokens that come into the block: merging comes after it.",
+         lambda n, p, a, c: _vit_multiply_adds(n, p, a, c, early=True)),
+        ("The MLP comes after merging: it has only the tokens that are left.",
+         lambda n, p, a, c: _vit_multiply_adds(n, p, a, c, late=True)),
+        ("Merging comes between attention and MLP: it is attention that has all tokens, and the MLP that has fewer.",
+         lambda n, p, a, c: _vit_multiply_adds(n, p, a, c, early=True, late=True)),
+        ("The MLP is missing: 8 * after * channels ** 2.", lambda n, p, a, c: _vit_multiply_adds(n, p, a, c, mlp=0)),
+        ("An MLP has two matrices, there and back: 8 * channels ** 2 for each token, not 4.",
+         lambda n, p, a, c: _vit_multiply_adds(n, p, a, c, mlp=4)),
+        ("The hidden layer of the MLP is four times as wide as a token: 8 * channels ** 2, not 2.",
+         lambda n, p, a, c: _vit_multiply_adds(n, p, a, c, mlp=2)),
+        ("Attention's four projections are missing.", lambda n, p, a, c: _vit_multiply_adds(n, p, a, c, projections=0)),
+        ("Attention's products of tokens with tokens are missing: scores and weighted sum.",
+         lambda n, p, a, c: _vit_multiply_adds(n, p, a, c, products=0)),
+        ("Nothing is merged here: the tokens of block after block come from tokens_left.",
+         lambda n, p, a, c: _vit_multiply_adds(n, 0, [0] * len(a), c)),
+        ("A block multiplies and adds; one such pair counts once.",
+         lambda n, p, a, c: 2 * _vit_multiply_adds(n, p, a, c)),
+        ("Every block starts from what the block before it left, not from n.",
+         lambda n, p, a, c: sum(_vit_multiply_adds(n, p, [r], c) for r in a)),
+        ("Add up all blocks; that is the last one only.",
+         lambda n, p, a, c: _vit_multiply_adds(([n, *_tokens_left(n, p, a)])[-2], p, a[-1:], c) if a else 0),
+        *slips_networks.VIT_MULTIPLY_ADDS,
+    ),
+    tolerance=0,
+    minutes=7,
+    difficulty=3,
+    importance=3,
+    kind="compute",
 )  # fmt: skip
 
 
@@ -81,7 +235,7 @@ above = Exercise(
     hints=(
         "First count, for every image, the sources above the threshold.",
         "All images of a batch must lose the same number of tokens. Which of the counts is safe for every image?",
-        "int((similarity > threshold).sum(dim=1).min())",
+        "`int((similarity > threshold).sum(dim=1).min())`",
     ),
     mistakes=(
         ("The largest count merges unlike tokens in the other images.", lambda s, t: int((s > t).sum(1).max())),
@@ -94,6 +248,9 @@ above = Exercise(
         *slips_networks.ABOVE,
     ),
     tolerance=0,
+    minutes=4,
+    difficulty=2,
+    importance=2,
 )  # fmt: skip
 
 
@@ -118,8 +275,8 @@ checkerboard = Exercise(
     hints=(
         "A chessboard colours a square by whether row + column is odd. A film has one more direction.",
         "Every step to a neighbour, in time, down, or to the right, must change sides: frame + row + column.",
-        "t, y, x = torch.meshgrid(arange(frames), arange(height), arange(width), indexing='ij'); then "
-        "((t + y + x) % 2 == 1).flatten().nonzero()[:, 0]",
+        "`t, y, x = torch.meshgrid(torch.arange(frames), torch.arange(height), torch.arange(width), indexing='ij')` "
+        "gives three tensors of the grid's shape; then `((t + y + x) % 2 == 1).flatten().nonzero()[:, 0]`.",
     ),
     mistakes=(
         ("Those are the sources: targets are the odd places.", lambda f, h, w: _board(f, h, w, (1, 1, 1), odd=0)),
@@ -129,232 +286,14 @@ checkerboard = Exercise(
          lambda f, h, w: _board(f, h, w, (1, 0, 1))),
         ("A patch and its right neighbour are on the same side: let the column count, too.",
          lambda f, h, w: _board(f, h, w, (1, 1, 0))),
+        ("That is the mask; asked are the positions at which it is True: `mask.nonzero()[:, 0]`.",
+         lambda f, h, w: torch.zeros(f * h * w, dtype=torch.bool).index_fill(0, _board(f, h, w, (1, 1, 1)), True)),
         ("That is every other token of the row-by-row order: on an even grid it is the same in every frame.",
          lambda f, h, w: torch.arange(1, f * h * w, 2)),
         *slips_networks.CHECKERBOARD,
     ),
     tolerance=0,
+    minutes=6,
+    difficulty=2,
+    importance=4,
 )  # fmt: skip
-
-
-# ---------------------------------------------------------------------------------------------------------------
-# Lesson 04: naive VTM
-# ---------------------------------------------------------------------------------------------------------------
-
-
-def _tokens_after(frames: int, per_frame: int, chunks: Sequence[int], gamma: int, r: float) -> tuple[int, ...]:
-    n, left = frames * per_frame, []
-    for length in chunks:
-        count = frames // length
-        inside = n // count
-        sources = inside - math.ceil(inside / gamma)
-        n = count * (inside - math.floor(r * sources))
-        left.append(n)
-    return tuple(left)
-
-
-def _left_with(inside_left: Callable[[int, int, float], int], whole: bool = False, fresh: bool = False) -> Callable:
-    """A `tokens_after` whose chunks keep inside_left(n, gamma, r) tokens, or whose video does; fresh: never carried."""
-
-    def wrong(frames: int, per_frame: int, chunks: Sequence[int], gamma: int, r: float) -> tuple[int, ...]:
-        n, left = frames * per_frame, []
-        for length in chunks:
-            count = 1 if whole else frames // length
-            left.append(count * inside_left((frames * per_frame if fresh else n) // count, gamma, r))
-            n = left[-1]
-        return tuple(left)
-
-    return wrong
-
-
-def _tokens_merged(frames: int, per_frame: int, chunks: Sequence[int], gamma: int, r: float) -> tuple[int, ...]:
-    left = _tokens_after(frames, per_frame, chunks, gamma, r)
-    return tuple(before - after for before, after in zip((frames * per_frame, *left), left, strict=False))
-
-
-def _kept(n: int, gamma: int, r: float) -> int:
-    return n - math.floor(r * (n - math.ceil(n / gamma)))
-
-
-def _tokens_after_cases() -> list[Case]:
-    return [
-        ("the toy of the text", (4, 2, (2, 4), 3, 1.0)),
-        ("the paper's film at gamma 4", (60, 256, (6, 30, 60), 4, 1.0)),
-        ("the paper's film at gamma 6, R = |S| / 2", (60, 256, (6, 30, 60), 6, 0.5)),
-        ("gamma that divides nothing", (24, 9, (2, 12, 24), 7, 1.0)),
-        ("nothing merged", (12, 10, (3, 6, 12), 5, 0.0)),
-        ("R that is no whole number", (12, 7, (2, 4, 12), 3, 0.75)),
-    ]
-
-
-tokens_after = Exercise(
-    "tokens_after",
-    answer=_tokens_after,
-    cases=_tokens_after_cases,
-    hints=(
-        "Work out one chunk first: how many tokens are in it, how many of them are targets, how many sources?",
-        "A video of n tokens in frames // length chunks has n // (frames // length) tokens in each. Of m tokens "
-        "math.ceil(m / gamma) are targets, and math.floor(r * sources) of the others disappear.",
-        "After a block set n to (number of chunks) * (tokens that a chunk keeps); the next block starts from that n.",
-    ),
-    mistakes=(
-        ("You count over the whole video at once; each chunk rounds by itself.", _left_with(_kept, whole=True)),
-        (
-            "Every block of yours starts from the full video; it starts from what the last one left.",
-            _left_with(_kept, fresh=True),
-        ),
-        (
-            "The number of targets is rounded down; a partition has ceil(n / gamma) of them.",
-            _left_with(lambda n, gamma, r: n - math.floor(r * (n - n // gamma))),
-        ),
-        (
-            "r is a share of the sources, not of all tokens.",
-            _left_with(lambda n, gamma, r: max(math.ceil(n / gamma), n - math.floor(r * n))),
-        ),
-        ("You give the number of merged tokens; asked is how many are left.", _tokens_merged),
-        (
-            "Only the targets are left with you; at R below |S| the sources that were not merged stay, too.",
-            _left_with(lambda n, gamma, r: math.ceil(n / gamma)),
-        ),
-        *slips_networks.TOKENS_AFTER,
-    ),
-)
-
-
-def _merge_in_chunks(x: Tensor, keys: Tensor, chunks: int, gamma: float) -> Tensor:
-    inside = x.shape[1] // chunks
-    merge = match(keys.reshape(-1, inside, keys.shape[2]), uniform(inside, gamma))
-    return merge(x.reshape(-1, inside, x.shape[2])).reshape(len(x), -1, x.shape[2])
-
-
-def _chunk_cases() -> list[Case]:
-    cases: list[Case] = []
-    sizes = [(1, 1, 6, 2), (1, 3, 8, 4), (2, 4, 7, 3), (3, 2, 10, 4), (2, 5, 6, 6), (2, 3, 10, 2.5)]
-    for seed, (batch, chunks, inside, gamma) in enumerate(sizes):
-        x, keys = random(seed, batch, chunks * inside, 4), random(seed + 50, batch, chunks * inside, 3)
-        words = f"{batch} film(s), {chunks} chunk(s) of {inside} tokens, gamma {gamma}"
-        cases.append((words, (x, keys, chunks, gamma)))
-    return cases
-
-
-def _chunks_one_film(x: Tensor, keys: Tensor, chunks: int, gamma: float) -> Tensor:
-    inside = x.shape[1] // chunks
-    # The batch axis ends up inside the tokens: tokens of different films become neighbours.
-    mixed = [v.transpose(0, 1).reshape(chunks * len(x), inside, -1) for v in (x, keys)]
-    return match(mixed[1], uniform(inside, gamma))(mixed[0]).reshape(len(x), -1, x.shape[2])
-
-
-merge_in_chunks = Exercise(
-    "merge_in_chunks",
-    answer=_merge_in_chunks,
-    cases=_chunk_cases,
-    hints=(
-        "`match` works on a batch and never lets items of it meet. What if a chunk were an item?",
-        "x.reshape(B * chunks, n, C) with n = N // chunks makes every chunk an item; keys the same way.",
-        "merge = match(the reshaped keys, partition.uniform(n, gamma)), merge(the reshaped x), and reshape back to "
-        "(B, -1, C).",
-    ),
-    mistakes=(
-        (
-            "Tokens of different chunks were merged: you matched over the whole video.",
-            lambda x, k, c, g: match(k, uniform(x.shape[1], g))(x),
-        ),
-        (
-            "You matched on x; the keys are what tokens are matched on.",
-            lambda x, k, c, g: _merge_in_chunks(x, x, c, g),
-        ),
-        (
-            "You merged the keys; they only say who is matched with whom.",
-            lambda x, k, c, g: _merge_in_chunks(k, k, c, g),
-        ),
-        ("The chunks mix tokens of different films: keep the batch axis first in the reshape.", _chunks_one_film),
-        (
-            "The chunks are still items of the batch in your result; reshape to (B, -1, C).",
-            lambda x, k, c, g: _merge_in_chunks(x, k, c, g).reshape(len(x) * c, -1, x.shape[2]),
-        ),
-        (
-            "The films have become one long film: reshape the result to (B, -1, C).",
-            lambda x, k, c, g: _merge_in_chunks(x, k, c, g).reshape(1, -1, x.shape[2]),
-        ),
-        (
-            "The axis of the films is lost: reshape the result to (B, -1, C).",
-            lambda x, k, c, g: _merge_in_chunks(x, k, c, g).reshape(-1, x.shape[2]),
-        ),
-        (
-            "gamma need not be a whole number: hand it on to uniform as it is.",
-            lambda x, k, c, g: _merge_in_chunks(x, k, c, int(g)),
-        ),
-        *slips_networks.MERGE_IN_CHUNKS,
-    ),
-)
-
-
-def _pooled_weight(groups: Sequence[Tensor]) -> Tensor:
-    count = int(groups[-1].max()) + 1
-    weight = torch.full((count,), 1 / count)
-    for group in reversed(groups):
-        weight = (weight / torch.bincount(group))[group]
-    return weight
-
-
-def _composed(groups: Sequence[Tensor]) -> Tensor:
-    whole = groups[0]
-    for group in groups[1:]:
-        whole = group[whole]
-    return whole
-
-
-def _spread_weight(groups: Sequence[Tensor]) -> Tensor:
-    """The weights if every final token were the mean of its patches, whatever was merged when."""
-    whole = _composed(groups)
-    return (1 / (int(whole.max()) + 1) / torch.bincount(whole))[whole]
-
-
-def _undivided(groups: Sequence[Tensor]) -> Tensor:
-    whole = _composed(groups)
-    return torch.full((len(whole),), 1 / (int(whole.max()) + 1))
-
-
-def _weight_cases() -> list[Case]:
-    toy = (torch.tensor([0, 0, 0, 1, 1, 2]), torch.tensor([0, 0, 1]))
-    cases: list[Case] = [("the toy of the text", (toy,)), ("one merge", ((torch.tensor([0, 1, 1, 1]),),))]
-    for seed in range(4):
-        sizes, groups = [*[40, 12, 4][: 2 + seed % 2], 3], []
-        for n, m in pairwise(sizes):
-            numbers = torch.cat([torch.arange(m), torch.randint(m, (n - m,), generator=generator(seed))])
-            groups.append(numbers[torch.randperm(n, generator=generator(seed + 9))])
-        cases.append((f"random merges {seed}, {len(groups)} blocks", (tuple(groups),)))
-    return cases
-
-
-pooled_weight = Exercise(
-    "pooled_weight",
-    answer=_pooled_weight,
-    cases=_weight_cases,
-    hints=(
-        "Start at the end: each of the M final tokens counts 1 / M in the mean. How is that shared inside its group?",
-        "A group of 3 shares its weight equally: a third each. torch.bincount(group) has the sizes of all groups.",
-        "Going backwards through the blocks: weight = (weight / torch.bincount(group))[group].",
-    ),
-    mistakes=(
-        (
-            "You give every patch of a final token the same weight. A plain average of plain averages does not: a patch"
-            " merged early with many counts less than one merged late with few.",
-            _spread_weight,
-        ),
-        ("A group's weight is not divided among its members: your weights do not sum to 1.", _undivided),
-        (
-            "All patches weigh the same with you. That would be the mean without merging.",
-            lambda groups: torch.full((len(groups[0]),), 1 / len(groups[0])),
-        ),
-        (
-            "Only the first merge counts in your result; go back through all blocks.",
-            lambda groups: _pooled_weight(groups[:1]),
-        ),
-        (
-            "Only the last merge counts in your result, one number for each of its tokens; go back to the patches.",
-            lambda groups: _pooled_weight(groups[-1:]),
-        ),
-        *slips_networks.POOLED_WEIGHT,
-    ),
-)

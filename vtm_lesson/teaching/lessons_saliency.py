@@ -1,4 +1,4 @@
-"""Exercise checks of lessons 05 to 07: region, motion, learnable."""
+"""Exercise checks of lessons 05 and 06: targets by region and by motion."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from torch import Tensor
 
 from ..merging.partition import uniform
 from . import slips_saliency
-from .exercise import Case, Exercise, generator, random
+from .comparing import OtherKind
+from .exercise import Case, Exercise, random
 
 # ---------------------------------------------------------------------------------------------------------------
 # Lesson 05: region-concentrated merging
@@ -67,9 +68,12 @@ centre_targets = Exercise(
         ("gamma 7", (5, 8, 12, 7)),
     ],
     hints=(
-        "Make a mask (frames, height, width), true in the centre; mask.flatten().nonzero()[:, 0] gives its positions.",
-        "Fix the budget first: T = ceil(N / gamma), round(T / 2) of them inside. Then spread both.",
-        "positions[i * len(positions) // k] is target i of k; join the two lists with torch.cat, then sort.",
+        "Make a mask of shape `(frames, height, width)` that is true in the centre. `mask.flatten().nonzero()[:, 0]` "
+        "gives the positions of its tokens.",
+        "Fix the budget first: `T = ceil(N / gamma)`, `round(T / 2)` of them inside. Then write one small function "
+        "that spreads `k` targets over a list of positions, and use it for the mask and for `~mask`.",
+        "`positions[i * len(positions) // k]` is target `i` of `k`. Join both lists and sort them: "
+        "`torch.cat([...]).sort().values`.",
     ),
     mistakes=(
         (
@@ -102,6 +106,9 @@ centre_targets = Exercise(
         *slips_saliency.CENTRE_TARGETS,
     ),
     tolerance=0,
+    minutes=10,
+    difficulty=3,
+    importance=4,
 )
 
 
@@ -120,9 +127,11 @@ expected_coverage = Exercise(
         for name, inside in (("all inside", 1.0), ("all outside", 0.0), ("a quarter inside", 0.25), ("60% inside", 0.6))
     ],
     hints=(
-        "A partition factor of gamma / 2 means that a share 2 / gamma of the tokens there are targets.",
-        "Boundary: swap the two densities. By which number must both be multiplied so that the total is N / gamma?",
-        "By 3/5: the boundary has density 6 / (5 gamma), the centre 2 / (5 gamma).",
+        "A partition factor of `gamma / 2` means that a share `2 / gamma` of the tokens there are targets.",
+        "Boundary: swap the two densities. By which number must both be multiplied so that the total is `N / gamma` "
+        "and not `5/3` of it?",
+        "By `3/5`: the boundary has density `6 / (5 * gamma)`, the centre `2 / (5 * gamma)`. Recall is `inside` times "
+        "the one plus `1 - inside` times the other.",
     ),
     mistakes=(
         (
@@ -130,6 +139,10 @@ expected_coverage = Exercise(
             lambda f, g, focus: (2 * f + (1 - f) * 2 / 3) / g if focus == "centre" else (f * 2 / 3 + 2 * (1 - f)) / g,
         ),
         ("The focus is not used: the boundary needs other densities.", lambda f, g, focus: _coverage(f, g, "centre")),
+        (
+            "The centre is right. For the boundary the two densities have changed places: there the outside is dense.",
+            lambda f, g, focus: _coverage(f if focus == "centre" else 1 - f, g, focus),
+        ),
         (
             "Centre and boundary are swapped.",
             lambda f, g, focus: _coverage(f, g, "boundary" if focus == "centre" else "centre"),
@@ -145,6 +158,267 @@ expected_coverage = Exercise(
         ),
         *slips_saliency.EXPECTED_COVERAGE,
     ),
+    minutes=6,
+    difficulty=2,
+    importance=4,
+)
+
+
+def _guesses() -> tuple[str, float, float, int]:
+    """What the chart of lesson 05 shows at gamma 6: chance is 1/6, the bars end at 0.33 and at 0.066."""
+    return "boundary", 2.0, 0.4, 2
+
+
+def _guesses_with(place: int, value: str | float) -> Callable[[], tuple]:
+    """`guesses_that_pay` with one of its four results wrong."""
+    return lambda: (*_guesses()[:place], value, *_guesses()[place + 1 :])
+
+
+guesses_that_pay = Exercise(
+    "guesses_that_pay",
+    answer=_guesses,
+    cases=lambda: [("the chart above", ())],
+    hints=(
+        "Begin with the dashed line: chance is `1/6`, about 0.167. Every gain and every loss is a bar's length divided "
+        "by that.",
+        "The longest of the nine bars and the shortest one stand in the same panel. For the last number compare "
+        "intervals, the black lines: count a panel where all of the centre's lies to the right of all of random's.",
+        "In the handheld panel the longest bar is the boundary's. Divide `0.33` by `0.167`, then `0.07` by `0.167`. In "
+        "two of the three panels the centre's interval lies to the right of random's.",
+    ),
+    mistakes=(
+        (
+            "In handheld films the actor stands off the middle: look at the third panel again.",
+            _guesses_with(0, "centre"),
+        ),
+        ("Random targets are not the best in the third panel: one bar is longer.", _guesses_with(0, "random")),
+        (
+            "The second and the third are shares of the actor's patches; asked are multiples of chance, so divide "
+            "both by 1/6.",
+            lambda: ("boundary", 0.33, 0.066, 2),
+        ),
+        *(
+            (
+                "The gain is the longest bar divided by chance, and above 1; yours is another number.",
+                _guesses_with(1, value),
+            )
+            for value in (1.0, 4.0, -2.0, 3.0, 0.33, 0.167, 0.5, 1.37, 1.36, 1.12, 1.13)
+        ),
+        *(
+            (
+                "The loss is the shortest bar divided by chance, and below 1; yours is another number.",
+                _guesses_with(2, value),
+            )
+            for value in (0.2, 0.8, -0.4, 1.4, -0.6, 0.6, 0.066, 2.5, 0.77, 0.78, 0.81)
+        ),
+        *(
+            (
+                "Count the panels in which the centre's whole interval lies to the right of random's whole interval; "
+                "you count too many or too few.",
+                _guesses_with(3, value),
+            )
+            for value in (0, 1, 3, 4, -2)
+        ),
+    ),
+    tolerance=0.1,  # as well as one reads a chart
+    minutes=4,
+    difficulty=1,
+    importance=3,
+    kind="read",
+)
+
+
+Box = tuple[int, int, int, int]  # top, left, rows, columns
+
+
+def _in_box(height: int, width: int, box: Box) -> Tensor:
+    """(H * W,) bool: the places of one frame that lie in the box."""
+    top, left, rows, columns = box
+    inside = torch.zeros(height, width, dtype=torch.bool)
+    inside[top : top + rows, left : left + columns] = True
+    return inside.flatten()
+
+
+def _box_targets(
+    frames: int,
+    height: int,
+    width: int,
+    gamma: float,
+    box: Box,
+    recall: float,
+    *,
+    whole: Callable[[float], int] = math.ceil,
+    budget: Callable[[float], int] = math.ceil,
+    turned: bool = False,
+    first: bool = False,
+    order: bool = True,
+) -> Tensor:
+    """`box_targets` with one thing wrong, and none by default."""
+    inside = _in_box(height, width, (box[1], box[0], box[2], box[3]) if turned else box)
+    count = budget(frames * height * width / gamma)
+    per_frame = whole(recall * int(inside.sum()))
+    chosen = torch.zeros(frames, height * width, dtype=torch.bool)
+    chosen[:, inside.nonzero()[:per_frame, 0]] = True
+    spare = (~inside).repeat(frames).nonzero()[:, 0]
+    rest = count - int(chosen.sum())
+    more = [i if first else i * len(spare) // rest for i in range(rest)]
+    chosen = chosen.flatten()
+    chosen[spare[more]] = True
+    positions = chosen.nonzero()[:, 0]
+    return positions if order else torch.cat([positions[1:], positions[:1]])
+
+
+def _first_frames_only(frames: int, height: int, width: int, gamma: float, box: Box, recall: float) -> Tensor:
+    """Enough of the box, counted over all frames in a row: the first frames have all of it, the last ones nothing."""
+    inside = _in_box(height, width, box).repeat(frames)
+    within, spare = inside.nonzero()[:, 0], (~inside).nonzero()[:, 0]
+    within = within[: math.ceil(recall * len(within))]
+    rest = math.ceil(frames * height * width / gamma) - len(within)
+    return torch.cat([within, spare[[i * len(spare) // rest for i in range(rest)]]]).sort().values
+
+
+def _judge_box(
+    result: object, frames: int, height: int, width: int, gamma: float, box: Box, recall: float
+) -> str | None:
+    """What is wrong with the targets of `box_targets`, in one sentence; None if they do all that is asked."""
+    try:
+        positions = result.detach().cpu() if isinstance(result, Tensor) else torch.as_tensor(result)
+    except (TypeError, ValueError, RuntimeError):
+        return OtherKind("expected positions, whole numbers in one row: a tensor of shape (T,).")
+    if positions.dim() != 1 or positions.dtype == torch.bool or positions.is_floating_point():
+        return OtherKind("expected positions, whole numbers in one row: a tensor of shape (T,).")
+    places, n = height * width, frames * height * width
+    count = math.ceil(n / gamma)
+    if len(positions) != count:
+        return f"{count} targets are asked for, ceil({n} / {gamma:g}); you have {len(positions)}."
+    if int(positions.min()) < 0 or int(positions.max()) >= n:
+        return f"positions go from 0 to {n - 1}; yours go from {int(positions.min())} to {int(positions.max())}."
+    if bool((positions.diff() <= 0).any()):
+        return "positions are to ascend, each of them once; yours do not."
+    chosen = torch.zeros(frames, places, dtype=torch.bool).flatten().index_fill(0, positions.long(), True)
+    chosen, inside = chosen.view(frames, places), _in_box(height, width, box)
+    found, size = chosen[:, inside].sum(1), int(inside.sum())
+    worst = int(found.argmin())
+    if int(found[worst]) < recall * size - 1e-6:
+        return (
+            f"in frame {worst} only {int(found[worst])} of the box's {size} places are targets; "
+            f"a recall of {recall:g} needs {math.ceil(recall * size - 1e-6)}."
+        )
+    outside = chosen[:, ~inside].sum(1)
+    if int(outside.min()) == 0:
+        return f"frame {int(outside.argmin())} has no target outside the box; every frame needs one."
+    return None
+
+
+def _tight(frames: int, height: int, width: int, box: Box, per_frame: int) -> tuple:
+    """An input of `box_targets` with just enough targets: in every frame so many in the box, and one outside."""
+    size = box[2] * box[3]
+    return frames, height, width, height * width / (per_frame + 1), box, per_frame / size
+
+
+box_targets = Exercise(
+    "box_targets",
+    answer=_box_targets,
+    cases=lambda: [
+        ("one frame of 2 x 4", (1, 2, 4, 4, (0, 0, 1, 2), 0.5)),
+        ("half a place: rounded up", (2, 4, 4, 2, (1, 1, 1, 3), 0.5)),
+        ("all of the box, and just enough targets", _tight(3, 4, 4, (1, 2, 2, 1), 2)),
+        ("half of the box, and just enough targets", _tight(4, 4, 6, (0, 2, 4, 2), 4)),
+        ("a recall of 0", (3, 4, 5, 3, (2, 0, 2, 3), 0.0)),
+        ("more targets than frames of places outside", (2, 4, 6, 2, (0, 0, 3, 4), 0.25)),
+        ("gamma does not divide N", (3, 5, 5, 3.5, (3, 1, 2, 4), 0.6)),
+        ("the handheld film", (12, 12, 12, 6, (4, 1, 4, 2), 0.9)),
+        ("a box in the corner", (5, 6, 9, 4, (4, 6, 2, 3), 1.0)),
+    ],
+    hints=(
+        "Two budgets. In every frame the box needs `ceil(recall * rows * columns)` targets. What is left of `T` goes "
+        "outside.",
+        "Make a mask `(height, width)` of the box. Its first places, as many as are needed, are targets in every "
+        "frame. The rest must reach all frames: spread it over the places outside, all frames in a row, as in "
+        "`centre_targets`.",
+        "`spare = (~mask).flatten().repeat(frames).nonzero()[:, 0]` are the positions outside, and "
+        "`spare[[i * len(spare) // rest for i in range(rest)]]` are `rest` of them in all frames. Mark both kinds in a "
+        "mask `(frames, height * width)`, then `flatten().nonzero()[:, 0]`.",
+    ),
+    mistakes=(
+        (
+            "The box begins in row `top` and column `left`; you exchange the two.",
+            lambda *a: _box_targets(*a, turned=True),
+        ),
+        (
+            "A recall of at least that much: round the number of places in the box up, not down.",
+            lambda *a: _box_targets(*a, whole=math.floor),
+        ),
+        (
+            "You count the recall over all frames together; every frame needs its share.",
+            _first_frames_only,
+        ),
+        (
+            "You take the first places outside, and later frames have none: spread them over all frames.",
+            lambda *a: _box_targets(*a, first=True),
+        ),
+        *slips_saliency.BOX_TARGETS,
+    ),
+    tolerance=0,
+    minutes=12,
+    difficulty=3,
+    importance=3,
+    kind="design",
+    judge=_judge_box,
+)
+
+
+def _centre_share(blocks: int, share: float, ratio: float) -> float:
+    for _ in range(blocks):
+        share = ratio * share / (ratio * share + 1 - share)
+    return share
+
+
+centre_share = Exercise(
+    "centre_share",
+    answer=_centre_share,
+    cases=lambda: [
+        ("no block", (0, 0.25, 3.0)),
+        ("one block", (1, 0.25, 3.0)),
+        ("three blocks", (3, 0.25, 3.0)),
+        ("one block, another centre", (1, 0.5, 4.0)),
+        ("two blocks, equally dense", (2, 0.3, 1.0)),
+        ("two blocks, dense outside", (2, 0.25, 1 / 3)),
+        ("nothing lies in the centre", (2, 0.0, 3.0)),
+        ("everything lies in the centre", (2, 1.0, 3.0)),
+        ("many blocks", (40, 0.1, 3.0)),
+    ],
+    hints=(
+        "One block first. Of 4 tokens one lies in the centre. If it counts three times, in which proportion are "
+        "targets inside and outside?",
+        "3 inside to 3 outside, so one half. In general `ratio * share` to `1 - share`: divide the first by the sum of "
+        "both.",
+        "A loop over `range(blocks)`, in it `share = ratio * share / (ratio * share + 1 - share)`.",
+    ),
+    mistakes=(
+        ("That is one block, whatever `blocks` says: repeat it.", lambda b, s, r: _centre_share(1, s, r)),
+        (
+            "The share grows by less than `ratio` in each block: what it gains is gained outside of it, and it can "
+            "never be more than 1.",
+            lambda b, s, r: s * r**b,
+        ),
+        ("The share is cut off at 1; it comes near to 1 and never beyond.", lambda b, s, r: min(1.0, s * r**b)),
+        (
+            "That is how many times it grew; asked is the share itself.",
+            lambda b, s, r: _centre_share(b, s, r) / (s or 1),
+        ),
+        ("That is the share of what lies outside.", lambda b, s, r: 1 - _centre_share(b, s, r)),
+        (
+            "You divide inside by outside; a share is inside divided by both together.",
+            lambda b, s, r: r**b * s / (1 - s) if s < 1 else math.inf,
+        ),
+        ("Nothing changes from block to block with you.", lambda b, s, r: s),
+        *slips_saliency.CENTRE_SHARE,
+    ),
+    minutes=5,
+    difficulty=2,
+    importance=2,
+    kind="compute",
 )
 
 
@@ -218,6 +492,21 @@ def _motion_by(
 _block_motion = _motion_by()
 
 
+def _first_dx(shifts: list[Shift]) -> Shift:
+    """Of equal costs the one that is first when the way back is counted up, columns before rows."""
+    return min(shifts, key=lambda shift: (shift[0], -shift[1], -shift[2]))
+
+
+def _first_dy(shifts: list[Shift]) -> Shift:
+    """The same, rows before columns."""
+    return min(shifts, key=lambda shift: (shift[0], -shift[2], -shift[1]))
+
+
+def _way_back(best: Callable[[list[Shift]], Shift]) -> Callable[..., tuple[int, ...]]:
+    """`block_motion` with the sign turned round; of equal costs `best` takes one."""
+    return lambda *a: tuple(-v for v in _motion_by(best=best)(*a))
+
+
 def _frame(seed: int, height: int = 12, width: int = 12) -> Tensor:
     """A frame of whole numbers, so that sums are exact and ties are ties."""
     return random(seed, height, width).mul(50).round()
@@ -287,16 +576,19 @@ block_motion = Exercise(
     answer=_block_motion,
     cases=_block_cases,
     hints=(
-        "Try every shift. If the block moved by (dx, dy) to (row, column), where in the previous frame did it stand?",
-        "It stood at (row - dy, column - dx). Compare there: (previous[y:y+h, x:x+w] - block).abs().sum(). Leave out "
-        "shifts that reach outside the previous frame.",
-        "Two loops over range(-reach, reach + 1), an if for the frame's edges, and keep the shift of least cost.",
+        "Try every shift. If the block moved by `(dx, dy)` to `(row, column)`, where in the previous frame did it "
+        "stand?",
+        "It stood at row `y = row - dy` and column `x = column - dx`. Compare there: "
+        "`(previous[y : y + h, x : x + w] - block).abs().sum()`. Leave out shifts that reach outside the previous "
+        "frame.",
+        "Two loops over `range(-reach, reach + 1)`, an `if` for the frame's edges, and `best = min(best, (cost, dx, "
+        "dy))`, which also breaks ties as asked.",
     ),
     mistakes=(
         ("x and y are swapped: return (dx, dy), columns first.", lambda *a: _block_motion(*a)[::-1]),
-        (
-            "The sign is turned round: return how the block moved, from the previous frame to this one.",
-            lambda *a: tuple(-v for v in _block_motion(*a)),
+        *(
+            ("The sign is turned round: return how the block moved, from the previous frame to this one.", wrong)
+            for wrong in (_way_back(_first), _way_back(_first_dx), _way_back(_first_dy))
         ),
         ("It takes the shift that fits worst: look for the least difference.", _motion_by(best=max)),
         ("It says that nothing moves.", lambda *a: (0, 0)),
@@ -355,6 +647,100 @@ block_motion = Exercise(
         ),
         *slips_saliency.BLOCK_MOTION,
     ),
+    minutes=12,
+    difficulty=3,
+    importance=3,
+)
+
+
+Length = Callable[[int, int, int], float]  # of motion_x, motion_y and motion_scale
+
+
+def _map_by(
+    length: Length = lambda x, y, scale: math.hypot(x, y) / scale, corner: bool = False
+) -> Callable[[Tensor, int, int], Tensor]:
+    """`motion_map` with one thing wrong, and none by default. corner: takes a block's middle for its upper corner."""
+
+    def painted(blocks: Tensor, height: int, width: int) -> Tensor:
+        moved = torch.zeros(height, width)
+        for w, h, x, y, dx, dy, scale in blocks.tolist():
+            top, left = (y, x) if corner else (y - h // 2, x - w // 2)
+            moved[top : top + h, left : left + w] = length(dx, dy, scale)
+        return moved
+
+    return painted
+
+
+def _blocks(*rows: tuple[int, ...]) -> Tensor:
+    return torch.tensor(rows, dtype=torch.int64).reshape(-1, 7)
+
+
+def _map_cases() -> list[Case]:
+    side_by_side = _blocks((4, 4, 2, 2, 3, 4, 1), (4, 4, 6, 2, 0, -6, 2), (8, 4, 4, 6, -5, 0, 4))
+    return [
+        ("one block of 2 x 2", (_blocks((2, 2, 1, 1, 3, -4, 2)), 2, 3)),
+        ("one block, in quarters of a pixel", (_blocks((2, 2, 3, 1, 12, 16, 4)), 2, 4)),
+        ("a wide block low in the frame", (_blocks((4, 2, 2, 3, 5, 12, 4)), 4, 4)),
+        ("no block at all", (_blocks(), 2, 3)),
+        ("a block that stands still", (_blocks((2, 2, 1, 1, 0, 0, 4)), 2, 2)),
+        ("three blocks side by side", (side_by_side, 8, 8)),
+        ("a block that reaches beyond the frame", (_blocks((4, 4, 6, 2, 1, 1, 4), (4, 4, 2, 6, 7, 1, 4)), 6, 7)),
+        ("half a pixel, and less than a quarter", (_blocks((2, 4, 1, 2, 1, 0, 2), (2, 4, 3, 2, 1, 1, 16)), 4, 6)),
+    ]
+
+
+motion_map = Exercise(
+    "motion_map",
+    answer=_map_by(),
+    cases=_map_cases,
+    hints=(
+        "Work through the single block above by hand. Which pixels does it cover? How many pixels did it move, if "
+        "`motion_scale` is 4?",
+        "Two things are wrong. `dst_x, dst_y` is the middle of the block, and a vector is given in parts of a pixel.",
+        "The block covers rows from `y - h // 2` on and columns from `x - w // 2` on; it moved "
+        "`math.hypot(dx, dy) / scale` pixels.",
+    ),
+    mistakes=(
+        (
+            "Both faults are still there: the middle of a block is taken for its corner, and nothing is divided by "
+            "motion_scale.",
+            _map_by(length=lambda x, y, scale: math.hypot(x, y), corner=True),
+        ),
+        (
+            "The places are right now. The vectors are still in parts of a pixel: divide by motion_scale.",
+            _map_by(length=lambda x, y, scale: math.hypot(x, y)),
+        ),
+        (
+            "The lengths are right now. The blocks still stand too far down and to the right: dst_x, dst_y is the "
+            "middle of a block, not its corner.",
+            _map_by(corner=True),
+        ),
+        (
+            "motion_scale says how many parts a pixel has: divide by it, do not multiply.",
+            _map_by(length=lambda x, y, scale: math.hypot(x, y) * scale),
+        ),
+        (
+            "The division drops what comes after the point: a motion of half a pixel becomes 0. Use /, not //.",
+            _map_by(length=lambda x, y, scale: math.hypot(x, y) // scale),
+        ),
+        (
+            "The length of a vector is the root of the sum of the squares; you add the two parts.",
+            _map_by(length=lambda x, y, scale: (abs(x) + abs(y)) / scale),
+        ),
+        (
+            "The length of a vector is the root of the sum of the squares; the root is missing.",
+            _map_by(length=lambda x, y, scale: (x * x + y * y) / scale**2),
+        ),
+        (
+            "Only one of x and y is divided by motion_scale; divide the length.",
+            _map_by(length=lambda x, y, scale: math.hypot(x, y / scale)),
+        ),
+        *slips_saliency.MOTION_MAP,
+    ),
+    minutes=8,
+    difficulty=2,
+    importance=3,
+    kind="mend",
 )
 
 
@@ -380,8 +766,10 @@ motion_probability = Exercise(
     cases=_probability_cases,
     hints=(
         "One softmax over all tokens of the film: flatten first, and give it its shape back at the end.",
-        "Divide by the film's mean motion, so that pixels and frame rates drop out; then multiply by the temperature.",
-        "A still film has mean 0: .clamp(min=1e-6) keeps 0 / 0 away, and all tokens get the same probability.",
+        "Divide by the film's mean motion, so that pixels and frame rates drop out. Then multiply by the temperature, "
+        "take the softmax, and give it the old shape.",
+        "A still film has mean 0: `.clamp(min=1e-6)` on the mean keeps 0 / 0 away, and all tokens get the same "
+        "probability.",
     ),
     mistakes=(
         (
@@ -402,16 +790,100 @@ motion_probability = Exercise(
             "The temperature has no effect.",
             lambda m, t: (m / m.mean().clamp(min=1e-6)).flatten().softmax(0).view_as(m),
         ),
+        (
+            "You divide by the temperature; here it multiplies, so that a larger one trusts motion more.",
+            lambda m, t: (m / m.mean().clamp(min=1e-6) / t).flatten().softmax(0).view_as(m),
+        ),
+        (
+            "You divide each frame by its own mean; the mean is that of the whole film.",
+            lambda m, t: (t * m / m.mean((1, 2), keepdim=True).clamp(min=1e-6)).flatten().softmax(0).view_as(m),
+        ),
         *(
             (
                 "What keeps 0 from dividing also changes films that move a little: their mean may be 0.01 pixels. Keep "
                 "it tiny, as .clamp(min=1e-6) does.",
-                lambda m, t, floor=floor: (t * m / m.mean().clamp(min=floor)).flatten().softmax(0).view_as(m),
+                wrong,
             )
-            for floor in (0.1, 0.5, 1.0)
+            for floor in (0.01, 0.1, 0.5, 1.0)
+            for wrong in (
+                lambda m, t, floor=floor: (t * m / m.mean().clamp(min=floor)).flatten().softmax(0).view_as(m),
+                lambda m, t, floor=floor: (t * m / (m.mean() + floor / 10)).flatten().softmax(0).view_as(m),
+            )
         ),
         *slips_saliency.MOTION_PROBABILITY,
     ),
+    minutes=6,
+    difficulty=2,
+    importance=5,
+)
+
+
+def _first_target(
+    share: float,
+    actor: float,
+    rest: float,
+    temperature: float,
+    mean: Callable[[float, float, float], float] | None = None,
+) -> float:
+    """`first_target` with another mean, and with the film's by default."""
+    average = mean(share, actor, rest) if mean else share * actor + (1 - share) * rest
+    odds = math.log(share / (1 - share)) + temperature * (actor - rest) / max(average, 1e-6)
+    return torch.tensor(odds, dtype=torch.float64).sigmoid().item()
+
+
+first_target = Exercise(
+    "first_target",
+    answer=_first_target,
+    cases=lambda: [
+        ("nothing moves", (0.25, 0.0, 0.0, 1.0)),
+        ("all move alike", (0.1, 3.0, 3.0, 2.0)),
+        ("half of the tokens, twice as fast", (0.5, 2.0, 1.0, 1.0)),
+        ("an actor that walks through a still set", (0.06, 2.0, 0.1, 0.25)),
+        ("the same film at ten times the size", (0.06, 20.0, 1.0, 0.25)),
+        ("a camera that moves with the actor", (0.06, 0.1, 2.0, 1.0)),
+        ("a temperature of 0", (0.3, 5.0, 0.2, 0.0)),
+        ("a film in which hardly anything moves", (0.2, 0.03, 0.01, 1.5)),
+        ("a few tokens, at a high temperature", (0.001, 4.0, 0.0, 2.0)),
+        ("many tokens, a little faster", (0.9, 1.2, 1.0, 8.0)),
+    ],
+    hints=(
+        "How fast is the film on average? A share `share` of its tokens moves by `actor`, the others by `rest`.",
+        "In the softmax each token of the actor weighs `exp(temperature * actor / mean)`, each of the others "
+        "`exp(temperature * rest / mean)`. How much do all tokens of each kind weigh together?",
+        "`share` times the first and `1 - share` times the second; the probability is the first divided by both. Large "
+        "powers overflow: divide top and bottom by the larger, or take "
+        "`torch.tensor([log(share) + ..., log(1 - share) + ...]).softmax(0)[0]`.",
+    ),
+    mistakes=(
+        (
+            "The actor's and the others' tokens are counted as if they were equally many: weigh each kind with its "
+            "share.",
+            lambda f, a, r, t: torch.tensor(t * (a - r) / max(f * a + (1 - f) * r, 1e-6)).double().sigmoid().item(),
+        ),
+        (
+            "The film's mean weighs each kind by how many of its tokens there are; yours is the mean of two numbers.",
+            lambda f, a, r, t: _first_target(f, a, r, t, lambda f, a, r: (a + r) / 2),
+        ),
+        (
+            "The motion is not divided by the film's mean: a film at ten times the size must give the same.",
+            lambda f, a, r, t: _first_target(f, a, r, t, lambda f, a, r: 1.0),
+        ),
+        (
+            "That is the probability of one of the others.",
+            lambda f, a, r, t: 1 - _first_target(f, a, r, t),
+        ),
+        (
+            "That is the actor's share of all motion; eq. 6 has a softmax.",
+            lambda f, a, r, t: f * a / (f * a + (1 - f) * r) if a + r else f,
+        ),
+        ("The temperature has no effect.", lambda f, a, r, t: _first_target(f, a, r, 1.0)),
+        ("Motion has no effect: that is the share alone.", lambda f, a, r, t: f),
+        *slips_saliency.FIRST_TARGET,
+    ),
+    minutes=7,
+    difficulty=3,
+    importance=3,
+    kind="compute",
 )
 
 
@@ -436,8 +908,10 @@ without_camera = Exercise(
     cases=_camera_cases,
     hints=(
         "When the camera pans, most of the frame moves alike. What is the most ordinary vector of a frame?",
-        "The median over all places of a frame, for x and y separately: vectors.flatten(1, 2).median(dim=1).values.",
-        "Subtract it from every vector of that frame, then take the length: .norm(dim=-1).",
+        "The median over all places of a frame, for x and y separately: "
+        "`vectors.flatten(1, 2).median(dim=1).values`, one (x, y) for each frame.",
+        "Subtract it from every vector of its frame, `vectors - camera[:, None, None]`, then take the length: "
+        "`.norm(dim=-1)`.",
     ),
     mistakes=(
         (
@@ -455,226 +929,7 @@ without_camera = Exercise(
         ("Nothing was subtracted: these are the lengths of the vectors.", lambda v: v.norm(dim=-1)),
         *slips_saliency.WITHOUT_CAMERA,
     ),
+    minutes=6,
+    difficulty=2,
+    importance=4,
 )
-
-
-# ---------------------------------------------------------------------------------------------------------------
-# Lesson 07: learnable merging
-# ---------------------------------------------------------------------------------------------------------------
-
-
-def _saliency(keys: Tensor, U: Tensor) -> Tensor:
-    return torch.tanh(keys @ U)[:, 0]
-
-
-saliency = Exercise(
-    "saliency",
-    answer=_saliency,
-    cases=lambda: [
-        ("U of zeros: nothing is known yet", (random(1, 5, 3), torch.zeros(3, 1))),
-        ("three keys in the plane", (torch.tensor([[1.0, 0], [0, 2], [-1, -1]]), torch.tensor([[1.0], [0.5]]))),
-        ("one token", (random(2, 1, 4), random(3, 4, 1))),
-        *((f"random keys {i}", (random(i, 6 + i, 4), random(i + 20, 4, 1))) for i in range(4, 8)),
-    ],
-    hints=(
-        "One number for each token: how far does its key point along U?",
-        "keys @ U is a column, (N, 1). tanh brings any number into (-1, 1).",
-        "torch.tanh(keys @ U)[:, 0]",
-    ),
-    mistakes=(
-        ("The result is a column, (N, 1); give (N,).", lambda k, u: torch.tanh(k @ u)),
-        ("There is no tanh: these numbers have no bounds.", lambda k, u: (k @ u)[:, 0]),
-        ("That is a sigmoid, between 0 and 1; eq. 9 has tanh, between -1 and 1.", lambda k, u: (k @ u).sigmoid()[:, 0]),
-        (
-            "That is a softmax over the tokens; eq. 9 looks at every token by itself.",
-            lambda k, u: (k @ u).softmax(0)[:, 0],
-        ),
-        (
-            "The keys were brought to length 1 first. Matching compares directions only; eq. 9 takes keys as they are.",
-            lambda k, u: torch.tanh(F.normalize(k, dim=1) @ u)[:, 0],
-        ),
-        *slips_saliency.SALIENCY,
-    ),
-)  # fmt: skip
-
-
-def _guided(q: Tensor, k: Tensor, v: Tensor, s: Tensor) -> Tensor:
-    return ((q @ k.T + s) / q.shape[1] ** 0.5).softmax(dim=1) @ v
-
-
-def _guided_cases() -> list[Case]:
-    flat, values = torch.zeros(3, 1), torch.tensor([[0.0], [4.0], [8.0]])
-    cases: list[Case] = [("the toy of the text", (flat, flat, values, torch.tensor([0.0, math.log(2), 0.0])))]
-    for seed in range(6):
-        q, k, v = random(seed, 5, 4), random(seed + 10, 5, 4), random(seed + 20, 5, 3)
-        cases.append((f"random tokens {seed}", (q, k, v, torch.tanh(random(seed + 30, 5)))))
-    q, k, v, _ = cases[1][1]
-    # At C = 4 the root of C and half of it are the same number.
-    wide = (random(50, 4, 9), random(51, 4, 9), random(52, 4, 2), torch.tanh(random(53, 4)))
-    return [*cases, ("s = 0 (plain attention)", (q, k, v, torch.zeros(5))), ("queries of nine numbers", wide)]
-
-
-guided_attention = Exercise(
-    "guided_attention",
-    answer=_guided,
-    cases=_guided_cases,
-    hints=(
-        "Every query gets the same bonus for key j: s[j]. Which axis of the (N, N) scores counts keys?",
-        "Columns are keys. Adding s of shape (N,) to (N, N) adds it along the columns. It goes in before the softmax.",
-        "scores = (q @ k.T + s) / sqrt(C); softmax over each row; then times v.",
-    ),
-    mistakes=(
-        (
-            "s has no effect. Was it added along the queries, one number for a whole row? A softmax ignores that: s "
-            "belongs to the keys, the columns.",
-            lambda q, k, v, s: _guided(q, k, v, torch.zeros_like(s)),
-        ),
-        (
-            "s was multiplied into the weights after the softmax; they no longer add up to 1, and become negative.",
-            lambda q, k, v, s: (((q @ k.T) / q.shape[1] ** 0.5).softmax(1) * s) @ v,
-        ),
-        (
-            "The scores were multiplied by s; in eq. 10 s is added to them.",
-            lambda q, k, v, s: (q @ k.T * s / q.shape[1] ** 0.5).softmax(1) @ v,
-        ),
-        (
-            "s was added after the softmax; it belongs to the scores.",
-            lambda q, k, v, s: (((q @ k.T) / q.shape[1] ** 0.5).softmax(1) + s) @ v,
-        ),
-        (
-            "s was added after dividing by sqrt(C). (Lesson 02 adds log size there; in eq. 10 s is divided, too.)",
-            lambda q, k, v, s: ((q @ k.T) / q.shape[1] ** 0.5 + s).softmax(1) @ v,
-        ),
-        (
-            "The square root stands outside the softmax, as the paper prints it: outputs are sqrt(C) times too small.",
-            lambda q, k, v, s: (q @ k.T + s).softmax(1) @ v / q.shape[1] ** 0.5,
-        ),
-        ("Nothing is divided by sqrt(C).", lambda q, k, v, s: (q @ k.T + s).softmax(1) @ v),
-        (
-            "C counts the numbers of a query, q.shape[1]; you take those of a value.",
-            lambda q, k, v, s: ((q @ k.T + s) / v.shape[1] ** 0.5).softmax(1) @ v,
-        ),
-        (
-            "It divides by C; eq. 10 has its square root.",
-            lambda q, k, v, s: ((q @ k.T + s) / q.shape[1]).softmax(1) @ v,
-        ),
-        (
-            "The softmax runs down the columns: each query's weights, a row, must add up to 1.",
-            lambda q, k, v, s: ((q @ k.T + s) / q.shape[1] ** 0.5).softmax(0) @ v,
-        ),
-        *slips_saliency.GUIDED_ATTENTION,
-    ),
-)  # fmt: skip
-
-
-def _pull(
-    q: Tensor,
-    k: Tensor,
-    v: Tensor,
-    s: Tensor,
-    g: Tensor,
-    *,
-    scaled: bool = True,
-    middle: str = "output",
-    sign: float = 1,
-    axis: int = 0,
-) -> Tensor:
-    """The gradient of eq. 10 with respect to s, or one with a part missing."""
-    root = q.shape[1] ** 0.5
-    weights = ((q @ k.T + s) / root).softmax(dim=1)
-    along = g @ v.T  # (N, N): g of output i, v of token j
-    if middle == "output":
-        along = along - (g * (weights @ v)).sum(1, keepdim=True)
-    elif middle == "mean":
-        along = along - g @ v.mean(0)[:, None]
-    return sign * (weights * along).sum(axis) / (root if scaled else 1)
-
-
-def _pull_cases() -> list[Case]:
-    cases = enumerate(_guided_cases(), 40)
-    return [(words, (*arguments, random(i, *arguments[2].shape))) for i, (words, arguments) in cases]
-
-
-gradient_of_saliency = Exercise(
-    "gradient_of_saliency",
-    answer=_pull,
-    cases=_pull_cases,
-    hints=(
-        "Do one output first: its derivative by s_j is the weight of token j, times (v_j - y), over sqrt(C).",
-        "Every output i uses s_j, so sum over i: A[i, j] * ((v[j] - y[i]) . g[i]).",
-        "A = the (N, N) weights, y = A @ v. pull = g @ v.T - (g * y).sum(1, keepdim=True); then "
-        "(A * pull).sum(0) / sqrt(C).",
-    ),
-    mistakes=(
-        (
-            "The factor 1 / sqrt(C) is missing: s is divided by sqrt(C) before the softmax.",
-            lambda *a: _pull(*a, scaled=False),
-        ),
-        (
-            "The output y is not subtracted. Raising one weight lowers all others: what counts is v_j - y.",
-            lambda *a: _pull(*a, middle="none"),
-        ),
-        (
-            "You subtract the plain mean of v; it has to be the output y of that query.",
-            lambda *a: _pull(*a, middle="mean"),
-        ),
-        ("The sign is turned round.", lambda *a: _pull(*a, sign=-1)),
-        (
-            "That is the mean over the outputs; every output adds its share, so it is a sum.",
-            lambda *a: _pull(*a) / len(a[0]),
-        ),
-        (
-            "You sum over the tokens j, which gives 0 for every output. Each output i uses s_j: sum over i, the rows.",
-            lambda *a: _pull(*a, axis=1),
-        ),
-        (
-            "You sum over the tokens j; each output i uses s_j, so sum over i, the rows. And subtract the output y.",
-            lambda *a: _pull(*a, middle="none", axis=1),
-        ),
-        *slips_saliency.GRADIENT_OF_SALIENCY,
-    ),
-)  # fmt: skip
-
-
-def _drawn(s: Tensor, count: int, temperature: float, noise: Tensor) -> Tensor:
-    return (temperature * s + noise).topk(count).indices.sort().values
-
-
-def _drawn_cases() -> list[Case]:
-    s, noise = torch.tensor([0.9, -0.9, 0.1, 0.5, -0.2, 0.0]), torch.tensor([0.1, 2.5, 0.2, 1.0, 1.4, -0.6])
-    cases: list[Case] = [(f"six tokens, temperature {t:g}", (s, 2, t, noise)) for t in (1.0, 6.0)]
-    for seed in range(6):
-        n = 30 + seed
-        gumbel = -torch.empty(n).exponential_(generator=generator(seed)).log()
-        cases.append((f"random tokens {seed}", (torch.tanh(random(seed + 9, n)), n // 6, 2.0 + seed, gumbel)))
-    return cases
-
-
-drawn_targets = Exercise(
-    "drawn_targets",
-    answer=_drawn,
-    cases=_drawn_cases,
-    hints=(
-        "Noise decides between tokens of nearly equal score; the temperature makes the scores loud beside the noise.",
-        "Only the saliency is multiplied. Add the noise afterwards, then take the `count` largest.",
-        "(temperature * s + noise).topk(count).indices, sorted.",
-    ),
-    mistakes=(
-        (
-            "The temperature changes nothing. Is it left out, or does it multiply the noise, too?",
-            lambda s, n, t, e: _drawn(s, n, 1.0, e),
-        ),
-        (
-            "The temperature multiplies s; you divide s by it, or multiply the noise.",
-            lambda s, n, t, e: _drawn(s, n, 1 / t, e),
-        ),
-        ("The noise is not used: these are the tokens of highest saliency.", lambda s, n, t, e: _drawn(s, n, t, 0 * e)),
-        (
-            "The right targets in the order of their scores; sort them by position.",
-            lambda s, n, t, e: (t * s + e).topk(n).indices,
-        ),
-        ("Those are the tokens of lowest score.", lambda s, n, t, e: _drawn(-s, n, t, -e)),
-        *slips_saliency.DRAWN_TARGETS,
-    ),
-    tolerance=0,
-)  # fmt: skip

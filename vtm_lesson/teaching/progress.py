@@ -29,6 +29,7 @@ else:
 FILE = ".vtm-progress.json"
 MARK = ".vtm-work.json"  # in a folder that the course made for a learner
 LOCK = ".vtm-progress.lock"  # held by the notebook that writes; the file is empty, and stays
+NAMES = {"tome": "ToMe", "vit": "ViT", "vtm": "VTM"}  # as they are written, where a file's name has small letters
 PATIENCE = 5.0  # seconds to wait for another notebook
 
 Record = dict[str, Any]  # "solved" and "predictions": name -> what is known of it, as JSON holds it
@@ -50,8 +51,8 @@ def progress() -> None:
     --------
     >>> from vtm_lesson import checks
     >>> checks.progress()  # doctest: +ELLIPSIS, +NORMALIZE_WHITESPACE
-    lesson                     solved              left
-    00 start here              ░░░░░░░░░░  0 of 1  6 min
+    lesson                         solved               left
+    00 start here                  ░░░░░░░░░░  0 of 4   17 min
     ...
     """
     record = _known()
@@ -60,7 +61,7 @@ def progress() -> None:
     for lesson, (file, names) in LESSONS.items():
         module = importlib.import_module(f".{file}", __package__)
         exercises = [(name in solved, getattr(module, name).minutes) for name in names]
-        rows.append((lesson.replace("_", " "), *_bar(exercises)))
+        rows.append((" ".join(NAMES.get(word, word) for word in lesson.split("_")), *_bar(exercises)))
         everything += exercises
     _print_table(("lesson", "solved", "left"), [*rows, ("all lessons", *_bar(everything))])
     known = {name for _, names in LESSONS.values() for name in names}
@@ -94,7 +95,7 @@ def predict(question: str, guess: Any) -> None:
     """
     _check_question(question)
     if guess is None or guess is ...:
-        print(f"No guess for {question} yet: write it in place of {'...' if guess is ... else guess}.")
+        print(f"No guess for {question} yet: write it in place of {'the dots' if guess is ... else guess}.")
         return
     plain = _plain(guess)
     before = _known().get("predictions", {}).get(question, {}).get("guess", plain)
@@ -164,10 +165,20 @@ def predictions(start: str = "") -> None:
         print('No guess is recorded here yet; checks.predict("00-ratio", 3) records one.')
 
 
-def record_solved(name: str) -> None:
-    """Note that an exercise is solved; what was noted before stays as it is."""
-    if name not in _known().get("solved", {}):
-        _record("solved", name, on=datetime.date.today().isoformat())
+def record_solved(name: str, code: str = "") -> None:
+    """Note that an exercise is solved, since when, and by what text: the one that passed last."""
+    before = _known().get("solved", {}).get(name)
+    fields = {} if before else {"on": datetime.date.today().isoformat()}
+    if code and code != (before or {}).get("code"):
+        fields["code"] = code
+    if fields:
+        _record("solved", name, **fields)
+
+
+def stored_code(name: str) -> str | None:
+    """The text of the learner's own function that passed last; None where none is known."""
+    code = _known().get("solved", {}).get(name, {}).get("code")
+    return code if isinstance(code, str) else None
 
 
 def _bar(exercises: Sequence[tuple[bool, int]]) -> tuple[str, str]:

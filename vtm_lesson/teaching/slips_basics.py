@@ -1,14 +1,41 @@
-"""The right answers of lessons 00 to 02 written out, and what is said to a slip in one place of them."""
+"""The right answers of lessons 00 and 01 written out, and what is said to a slip in one place of them."""
 
 from __future__ import annotations
 
 import math
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from .slips import slips
+
+
+def _token_position() -> tuple[int, int, int]:
+    return 5, 7, 3997
+
+
+TOKEN_POSITION = slips(
+    _token_position,
+    (
+        "5, 7",
+        "The place is not right. The row says how far down, and comes first; the column says how far to the right. "
+        "Both count from 0.",
+        "4, 7; 6, 7; 5, 6; 5, 8; 10, 7; 2.5, 7; -5, 7; 5, 14; 5, 3.5; 5, -7",
+    ),
+    (
+        "3997",
+        "The place is right, the position is not: before the hand come 20 frames of 14 x 14 "
+        "patches, then whole rows of 14, then the squares to its left.",
+        "3998; 3996; 7994; 1998.5; -3997; 20 * 14 + 7; 20 * 14 + 5; 20 * 14 * 14; 20 * 14 * 14 + 7;"
+        " 20 * 14 * 14 + 5 * 14; 20 * 14 * 14 + 5 + 7; 20 * 14 * 14 + 5 * 7; 20 * 5 * 7; 20 * 14 * "
+        "14 - 5 * 14 + 7",
+    ),
+    (
+        "5, 7, 3997",
+        "One square beside it: put a finger on the hand, and count the squares above it and to its left.",
+        "4, 7, 3983; 6, 7, 4011; 5, 8, 3998",
+    ),
+)
 
 
 def _group_mean(x: Tensor, group: Tensor) -> Tensor:
@@ -28,7 +55,77 @@ GROUP_MEAN = slips(
         "total / count[:, None]",
         "Divide each group's sum, a row, by the number of that group's tokens.",
         "total * count[:, None]; count[:, None] / total; count[:, None]; total / total[:, None]; total / count[None, "
-        ":]",
+        ":]; x / count[:, None]",
+    ),
+    (
+        "len(count), x",
+        "Give one row for each group, not for each token.",
+        "len(x), x",
+    ),
+    (
+        "(0, group, x)",
+        "Each token is added to the row of its own group, group[n].",
+        "(0, count, x)",
+    ),
+)
+
+
+def _unmerge(y: Tensor, group: Tensor) -> Tensor:
+    film = torch.zeros(len(group), y.shape[1], dtype=y.dtype)
+    for g in range(len(y)):
+        film[group == g] = y[g]
+    return film
+
+
+UNMERGE = slips(
+    _unmerge,
+    (
+        "film[group == g] = y[g]",
+        "Some rows are not those of the tokens' groups: token n gets the row group[n] of y, and nobody else's.",
+        "pass; film[group != g] = y[g]; film[group == g] = y[0]; film[group == g] = y[-1]; film[g] = y[g]; "
+        "film[film == g] = y[g]; film[group == g] = group[g]; film[y == g] = y[g]; film[group == g] = film[g]",
+    ),
+    (
+        "range(len(y))",
+        "A group is left out: their numbers go from 0 to M - 1.",
+        "range(len(y) - 1); range(1, len(y))",
+    ),
+    (
+        "dtype=y.dtype",
+        "The averages were rounded to whole numbers, or could not be written: make room for numbers of y's kind.",
+        "dtype=group.dtype",
+    ),
+    (
+        "y.shape[1]",
+        "A row of the result is as long as a row of y.",
+        "y.shape[0]; group.shape[0]",
+    ),
+)
+
+
+def _merging_error(x: Tensor, group: Tensor, which: Tensor) -> float:
+    difference = _group_mean(x, group)[group] - x
+    return difference[which].pow(2).mean().sqrt().item()
+
+
+MERGING_ERROR = slips(
+    _merging_error,
+    (
+        "_group_mean(x, group)[group] - x",
+        "The difference is not right: it is every group's average, given to its tokens, less the tokens themselves.",
+        "_group_mean(x, group)[group]; x; x * _group_mean(x, group)[group]; _group_mean(x, "
+        "group)[which.long()] - x; _group_mean(x, group)[group] - group[:, None]; _group_mean(x, "
+        "group)[group] - group",
+    ),
+    (
+        "pow(2)",
+        "Root mean square: square with pow(2), then mean, then root.",
+        "pow(3); pow(1)",
+    ),
+    (
+        "mean()",
+        "Take the mean of the squares.",
+        "median(); max(); min()",
     ),
 )
 
@@ -49,6 +146,39 @@ TOKENS_IN_FILM = slips(
         "frames * side * side",
         "Three numbers are multiplied: frames, rows of patches, and patches in a row.",
         "frames * side + side; side; (frames + side) * side; size * side * side; frames * frames * side",
+    ),
+)
+
+
+def _stored_attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    scores = q / math.sqrt(q.shape[-1]) @ k.transpose(-2, -1)
+    weights = scores.softmax(dim=-1)
+    return weights @ v
+
+
+STORED_ATTENTION = slips(
+    _stored_attention,
+    (
+        "dim=-1",
+        "The softmax runs along the wrong axis: every query's weights, a row of the last two axes, must add up to 1.",
+        "dim=0; dim=1",
+    ),
+    (
+        "q / math.sqrt(q.shape[-1])",
+        "The scores are divided by the root of D, and D is q.shape[-1].",
+        "math.sqrt(q.shape[-1]) / q; q / math.sqrt(q.shape[0]); q / math.sqrt(q.shape[1])",
+    ),
+    (
+        "q / math.sqrt(q.shape[-1]) @ k.transpose(-2, -1)",
+        "A score is a query times a key; the values, or a key with itself, have no place in it.",
+        "q / math.sqrt(q.shape[-1]) @ v.transpose(-2, -1); k / math.sqrt(q.shape[-1]) @ k.transpose(-2, -1); "
+        "k.transpose(-2, -1); k / math.sqrt(k.shape[-1]) @ q.transpose(-2, -1)",
+    ),
+    ("scores.softmax", "The softmax is taken of the scores.", "q.softmax; k.softmax"),
+    (
+        "weights @ v",
+        "The result is the weights times the values.",
+        "weights; v; v @ weights; q @ v; weights @ scores; weights @ k",
     ),
 )
 
@@ -91,6 +221,35 @@ ATTENTION_COST = slips(
 )
 
 
+def _merging_gain(n: int, dim: int, gamma: int) -> float:
+    before = _attention_cost(n, dim)[0]
+    after = _attention_cost(math.ceil(n / gamma), dim)[0]
+    return before / after
+
+
+MERGING_GAIN = slips(
+    _merging_gain,
+    (
+        "(n, dim)[0]",
+        "The cost before is that of n tokens, in multiply-adds, the first of the two numbers.",
+        "(n, dim)[1]; (dim, n)[0]; (n, n)[0]; (dim, dim)[0]; (n, gamma)[0]",
+    ),
+    (
+        "(math.ceil(n / gamma), dim)[0]",
+        "The cost after is that of ceil(n / gamma) tokens, in multiply-adds, the first of the two numbers.",
+        "(math.ceil(n / gamma), dim)[1]; (dim, math.ceil(n / gamma))[0]; (math.ceil(gamma / n), "
+        "dim)[0]; (math.ceil(n * gamma), dim)[0]; (n, dim)[0]; (gamma, dim)[0]; (math.ceil(n / "
+        "gamma), gamma)[0]; (math.ceil(n / dim), dim)[0]; (math.ceil(n / n), dim)[0]; "
+        "(math.ceil(dim / gamma), dim)[0]",
+    ),
+    (
+        "before / after",
+        "Divide the cost before by the cost after.",
+        "before * after; before; after; before // after",
+    ),
+)
+
+
 def _frames_that_fit(budget: int, per_frame: int) -> int:
     tokens = math.isqrt(budget // 4)
     return tokens // per_frame
@@ -107,192 +266,5 @@ FRAMES_THAT_FIT = slips(
         "tokens // per_frame",
         "How many whole frames are that many tokens? Divide the tokens by those of a frame, rounded down.",
         "tokens / per_frame; per_frame // tokens; per_frame; budget // per_frame; tokens // tokens",
-    ),
-)
-
-
-def _alternate(n: int) -> tuple[Tensor, Tensor]:
-    return torch.arange(0, n, 2), torch.arange(1, n, 2)
-
-
-ALTERNATE = slips(
-    _alternate,
-    (
-        "torch.arange(0, n, 2)",
-        "Your sources are not the even positions 0, 2, 4, … below n.",
-        "torch.arange(0, n + 1, 2); torch.arange(1, n, 2); torch.arange(-1, n, 2); torch.arange(0, n, 3); "
-        "torch.arange(0, n, 1)",
-    ),
-    (
-        "torch.arange(1, n, 2)",
-        "Your targets are not the odd positions 1, 3, 5, … below n.",
-        "torch.arange(1, n + 1, 2); torch.arange(1, n - 1, 2); torch.arange(2, n, 2); torch.arange(0, n, 2); "
-        "torch.arange(1, n, 3); torch.arange(1, n, 1)",
-    ),
-)
-
-
-def _nearest_target(keys: Tensor, sources: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-    unit = F.normalize(keys, dim=1)  # length 1; zeros stay zeros
-    scores = unit[sources] @ unit[targets].T  # (S, T)
-    best = scores.argmax(dim=1)  # the first one in a tie
-    return best, scores.gather(1, best[:, None])[:, 0]
-
-
-NEAREST_TARGET = slips(
-    _nearest_target,
-    (
-        "unit[sources] @ unit[targets].T",
-        "A cosine is the product of a source's unit key with a target's: a row for each source, a column for each "
-        "target.",
-        "unit[targets].T @ unit[sources]; unit[sources]; unit[targets].T; unit[targets] @ unit[targets].T",
-    ),
-    (
-        "unit[sources] @ unit[targets].T",
-        "Only one side was divided by its length; a cosine needs both.",
-        "keys[sources] @ unit[targets].T; unit[sources] @ keys[targets].T",
-    ),
-    (
-        "scores.argmax(dim=1)",
-        "You look down the columns; a source's scores are a row.",
-        "scores.argmax(dim=0)",
-    ),
-    (
-        "(best, scores.gather(1, best[:, None])[:, 0])",
-        "Return which target first, then how similar it is.",
-        "(keys, scores.gather(1, best[:, None])[:, 0])",
-    ),
-    (
-        "scores.gather(1, best[:, None])[:, 0]",
-        "The similarity that belongs to source i stands in row i, column best[i].",
-        "scores.gather(0, best[:, None])[:, 0]; scores.gather(1, best[None, :])[:, 0]",
-    ),
-)
-
-
-def _tome_step(x: Tensor, keys: Tensor, r: int) -> Tensor:
-    sources, targets = torch.arange(0, len(x), 2), torch.arange(1, len(x), 2)
-    unit = F.normalize(keys, dim=1)
-    similarity, best = (unit[sources] @ unit[targets].T).max(dim=1)
-    merged = similarity.argsort(descending=True, stable=True)[:r]
-    total, count = x.clone(), torch.ones(len(x))
-    total.index_add_(0, targets[best[merged]], x[sources[merged]])
-    count.index_add_(0, targets[best[merged]], torch.ones(r))
-    stays = torch.ones(len(x), dtype=torch.bool)
-    stays[sources[merged]] = False
-    return (total / count[:, None])[stays]
-
-
-TOME_STEP = slips(
-    _tome_step,
-    (
-        "torch.arange(0, len(x), 2), torch.arange(1, len(x), 2)",
-        "Your halves are swapped: the even positions are sources, the odd ones targets.",
-        "torch.arange(1, len(x), 2), torch.arange(0, len(x), 2)",
-    ),
-    (
-        "torch.arange(0, len(x), 2)",
-        "Your sources are not the even positions 0, 2, 4, … of x.",
-        "torch.arange(0, len(x) - 1, 2); torch.arange(1, len(x), 2); torch.arange(-1, len(x), 2); torch.arange(0, "
-        "len(x), 3); torch.arange(0, len(x), 1)",
-    ),
-    (
-        "torch.arange(1, len(x), 2)",
-        "Your targets are not the odd positions 1, 3, 5, … of x.",
-        "torch.arange(1, len(x) - 1, 2); torch.arange(2, len(x), 2); torch.arange(0, len(x), 2); torch.arange(1, "
-        "len(x), 3); torch.arange(1, len(x), 1)",
-    ),
-    (
-        "F.normalize(keys, dim=1)",
-        "The keys are normalised along the wrong axis: each key by itself, dim 1.",
-        "F.normalize(keys, dim=0)",
-    ),
-    (
-        "(unit[sources] @ unit[targets].T).max(dim=1)",
-        "You take the least similar target of every source; take the most similar one.",
-        "(unit[sources] @ unit[targets].T).min(dim=1)",
-    ),
-    (
-        "(unit[sources] @ unit[targets].T).max(dim=1)",
-        "Every source, a row, looks for its best target among the columns; your scores, or the axis, are others.",
-        "unit[sources].max(dim=1); unit[targets].T.max(dim=1); (unit[targets] @ unit[targets].T).max(dim=1); "
-        "(unit[sources] @ unit[targets].T).max(dim=0)",
-    ),
-    (
-        "similarity.argsort(descending=True, stable=True)[:r]",
-        "Sources are ranked by their similarity, not by which target they go to.",
-        "best.argsort(descending=True, stable=True)[:r]",
-    ),
-    (
-        "torch.ones(len(x))",
-        "Every token counts 1 at first: the target is one of those averaged.",
-        "torch.zeros(len(x))",
-    ),
-    (
-        "total.index_add_(0, targets[best[merged]], x[sources[merged]])",
-        "The values of the merged sources are not added to their targets.",
-        "pass; total.index_add_(0, targets[best[merged]], x[targets[merged]])",
-    ),
-    (
-        "torch.ones(len(x), dtype=torch.bool)",
-        "All tokens stay but the merged sources: begin with True everywhere.",
-        "torch.zeros(len(x), dtype=torch.bool)",
-    ),
-    (
-        "stays[sources[merged]] = False",
-        "What disappears are the merged sources, and nothing else.",
-        "pass; stays[targets[merged]] = False",
-    ),
-    (
-        "(total / count[:, None])[stays]",
-        "The result is total / count, a row for each token, at the places that stay.",
-        "(total * count[:, None])[stays]; (count[:, None] / total)[stays]; count[:, None][stays]; (count / count[:, "
-        "None])[stays]; (total / x[:, None])[stays]; (total / count[None, :])[stays]; (total / count[:, "
-        "None])[sources]",
-    ),
-)
-
-
-def _proportional_attention(q: Tensor, k: Tensor, v: Tensor, size: Tensor) -> Tensor:
-    scores = q @ k.T / q.shape[1] ** 0.5 + size.log()
-    return scores.softmax(dim=1) @ v
-
-
-PROPORTIONAL_ATTENTION = slips(
-    _proportional_attention,
-    (
-        "q @ k.T / q.shape[1] ** 0.5 + size.log()",
-        "The logarithm of the size is added, not taken away.",
-        "q @ k.T / q.shape[1] ** 0.5 - size.log()",
-    ),
-    (
-        "q @ k.T / q.shape[1] ** 0.5",
-        "The scores are divided by the square root of D, not multiplied, and not turned round.",
-        "q @ k.T * q.shape[1] ** 0.5; q.shape[1] ** 0.5 / (q @ k.T)",
-    ),
-    (
-        "q @ k.T",
-        "A score is the product of a query with a key: a row for each query, a column for each key.",
-        "k.T; k @ k.T",
-    ),
-    (
-        "q.shape[1] ** 0.5",
-        "The scores are divided by the square root of D, the length of a query: q.shape[1] ** 0.5.",
-        "(q.shape[1] * 0.5); 0.5 ** q.shape[1]; q.shape[1]; 0.5; q.shape[0] ** 0.5; q.shape[1] ** 2.0",
-    ),
-    (
-        "size.log()",
-        "Take the logarithm of the size itself, not of 1 + size.",
-        "size.log1p()",
-    ),
-    (
-        "scores.softmax(dim=1) @ v",
-        "The result is the weights, a softmax over each row of scores, times v.",
-        "scores.softmax(dim=1); v; scores @ v; scores.softmax(dim=1) @ size",
-    ),
-    (
-        "scores.softmax(dim=1) @ v",
-        "The softmax runs down the columns: each query's weights, a row, must add up to 1.",
-        "scores.softmax(dim=0) @ v",
     ),
 )

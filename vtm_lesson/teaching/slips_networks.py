@@ -1,14 +1,10 @@
-"""The right answers of lessons 03 and 04 written out, and what is said to a slip in one place of them."""
+"""The right answers of lesson 03 written out, and what is said to a slip in one place of them."""
 
 from __future__ import annotations
-
-import math
 
 import torch
 from torch import Tensor
 
-from ..merging.matching import match
-from ..merging.partition import uniform
 from .slips import slips
 
 
@@ -46,6 +42,112 @@ TOKENS_LEFT = slips(
         "counts.append(n)",
         "What belongs into the list is the number of tokens after each block.",
         "counts.append(prefix)",
+    ),
+)
+
+
+def _merge_by_size(x: Tensor, size: Tensor, groups: Tensor) -> tuple[Tensor, Tensor]:
+    weights = groups * size
+    total = weights.sum(dim=1)
+    return weights @ x / total[:, None], total
+
+
+MERGE_BY_SIZE = slips(
+    _merge_by_size,
+    (
+        "groups * size",
+        "Weights are sizes inside a group and 0 outside: groups times size.",
+        "groups + size; x * size",
+    ),
+    (
+        "weights.sum(dim=1)",
+        "A new size is the sum of a row of the weights: of all sizes that went into the token.",
+        "weights.mean(dim=1); weights.sum(dim=0); x.sum(dim=1)",
+    ),
+    (
+        "weights @ x / total[:, None]",
+        "The average is the weighted sum, divided by the sum of the weights: weights @ x / total[:, None].",
+        "weights @ x * total[:, None]; total[:, None] / (weights @ x); total[:, None]; weights / total[:, None]; "
+        "x / total[:, None]; x @ weights / total[:, None]",
+    ),
+    (
+        "weights @ x",
+        "The tokens are averaged: multiply the weights (M, N) by x (N, C).",
+        "total @ x; weights @ size; size @ x; weights @ weights.T @ x",
+    ),
+    (
+        "total[:, None]",
+        "Every row is divided by its own total, a column: total[:, None].",
+        "total[None, :]; total; x[:, None]",
+    ),
+    (
+        "x / total[:, None], total",
+        "The second result is the new sizes, one number for each new token.",
+        "x / total[:, None], x; x / total[:, None], size; x / total[:, None], weights; x / total[:, None], groups",
+    ),
+)
+
+
+def attention_cost(n: int, dim: int) -> tuple[int, int]:
+    """Lesson 01's, which lesson 03's answer calls."""
+    return 2 * n * n * dim + 4 * n * dim * dim, 4 * n * n
+
+
+def _vit_multiply_adds(n: int, prefix: int, amounts: list[int], channels: int) -> int:
+    total, before = 0, n
+    for after in _tokens_left(n, prefix, amounts):
+        total += attention_cost(before, channels)[0] + 8 * after * channels**2
+        before = after
+    return total
+
+
+VIT_MULTIPLY_ADDS = slips(
+    _vit_multiply_adds,
+    (
+        "total, before = (0, n)",
+        "Start with a total of 0, and with n tokens that come into the first block.",
+        "total, before = (n, 0); total, before = (1, n); total, before = (-1, n); total, before = (0, prefix); "
+        "total, before = (0, 0); total, before = (0, n - prefix)",
+    ),
+    (
+        "_tokens_left(n, prefix, amounts)",
+        "All n tokens come into the first block, protected ones included, and every block has its own count: "
+        "tokens_left(n, prefix, amounts).",
+        "_tokens_left(prefix, prefix, amounts); _tokens_left(n - prefix, prefix, amounts); "
+        "_tokens_left(n, 0, amounts); _tokens_left(n, prefix, amounts)[:-1]",
+    ),
+    (
+        "total += attention_cost(before, channels)[0] + 8 * after * channels ** 2",
+        "Add both parts of every block to the total: attention's multiply-adds, and those of the MLP.",
+        "pass; total += attention_cost(before, channels)[0] - 8 * after * channels ** 2; "
+        "total -= attention_cost(before, channels)[0] + 8 * after * channels ** 2",
+    ),
+    (
+        "attention_cost(before, channels)[0]",
+        "Attention costs attention_cost(tokens, channels)[0]: tokens that come into the block first, then channels; "
+        "[0], as [1] is the bytes of the scores.",
+        "0; attention_cost(channels, before)[0]; attention_cost(before, after)[0]; "
+        "attention_cost(before, channels)[1]; sum(attention_cost(before, channels))",
+    ),
+    (
+        "8 * after * channels ** 2",
+        "The MLP costs 8 * after * channels ** 2: two matrices of channels times 4 channels, for every token that is "
+        "left.",
+        "(8 * after + channels ** 2); 8 * after; channels ** 2; 8 * channels ** 2; (8 + after) * channels ** 2; "
+        "after * channels ** 2; 9 * after * channels ** 2; 7 * after * channels ** 2; 8 * total * channels ** 2; "
+        "8 * after * (channels * 2); 8 * after * 2 ** channels; 8 * after * channels; 8 * after * 2; "
+        "8 * after * after ** 2; 8 * after * channels ** 3; 8 * after ** 2 * channels; 16 * after * channels ** 2; "
+        "8 * n * channels ** 2",
+    ),
+    (
+        "before = after",
+        "What leaves one block comes into the next: before = after, in every turn.",
+        "pass; before = n",
+    ),
+    (
+        "return total",
+        "Give back the total of all blocks.",
+        "return before",
     ),
 )
 
@@ -106,141 +208,5 @@ CHECKERBOARD = slips(
         "t + y + x",
         "Frame, row and column are added up, each of them once; one of yours is missing, or there twice.",
         "t + x + x; t + y + frames",
-    ),
-)
-
-
-def _tokens_after(frames: int, per_frame: int, chunks: tuple, gamma: int, r: float) -> tuple:
-    n, left = frames * per_frame, []
-    for length in chunks:
-        number = frames // length
-        inside = n // number
-        sources = inside - math.ceil(inside / gamma)
-        n = number * (inside - math.floor(r * sources))
-        left.append(n)
-    return tuple(left)
-
-
-TOKENS_AFTER = slips(
-    _tokens_after,
-    (
-        "frames * per_frame",
-        "At first the film has frames * per_frame tokens.",
-        "frames + per_frame; frames; per_frame; per_frame * per_frame",
-    ),
-    (
-        "for length in chunks:",
-        "Go through all blocks: each has its own length of chunk.",
-        "for length in []:",
-    ),
-    (
-        "frames // length",
-        "A film of `frames` frames has frames // length chunks.",
-        "frames; length",
-    ),
-    (
-        "n // number",
-        "All chunks share the n tokens that are left: each has n // (number of chunks).",
-        "n; number; n // frames",
-    ),
-    (
-        "inside - math.ceil(inside / gamma)",
-        "The sources of a chunk are not right: those of its tokens that are no targets, and every gamma-th is one.",
-        "inside + math.ceil(inside / gamma); math.ceil(inside / gamma) - inside; inside; math.ceil(inside / gamma); "
-        "frames - math.ceil(inside / gamma); inside - math.ceil(inside * gamma); inside - math.ceil(gamma / inside); "
-        "inside - math.ceil(inside); inside - math.ceil(gamma); inside - math.ceil(frames / gamma); inside - "
-        "math.ceil(inside / r)",
-    ),
-    (
-        "inside - math.ceil(inside / gamma)",
-        "Targets are ceil(n / gamma): round up, not to the nearest, and do not leave it unrounded.",
-        "inside - round(inside / gamma); inside - inside / gamma",
-    ),
-    (
-        "number * (inside - math.floor(r * sources))",
-        "The film keeps what one chunk keeps, times the number of chunks.",
-        "number + (inside - math.floor(r * sources)); number; inside - math.floor(r * sources); inside * (inside - "
-        "math.floor(r * sources)); number * math.floor(r * sources)",
-    ),
-    (
-        "inside - math.floor(r * sources)",
-        "A chunk keeps what was inside, less floor(r * |S|) merged sources; you keep another number.",
-        "inside + math.floor(r * sources); math.floor(r * sources) - inside; sources - math.floor(r * sources); "
-        "inside - math.floor(r + sources); inside - math.floor(r); inside - math.floor(length * sources); inside - "
-        "math.floor(r * frames)",
-    ),
-    (
-        "inside - math.floor(r * sources)",
-        "R is rounded down, floor(r * |S|).",
-        "inside - math.ceil(r * sources); inside - round(r * sources); inside - r * sources",
-    ),
-)
-
-
-def _merge_in_chunks(x: Tensor, keys: Tensor, chunks: int, gamma: float) -> Tensor:
-    n = x.shape[1] // chunks
-    merge = match(keys.reshape(-1, n, keys.shape[2]), uniform(n, gamma))
-    return merge(x.reshape(-1, n, x.shape[2])).reshape(x.shape[0], -1, x.shape[2])
-
-
-MERGE_IN_CHUNKS = slips(
-    _merge_in_chunks,
-    (
-        "x.shape[1] // chunks",
-        "A chunk has N / chunks tokens, and N is x.shape[1].",
-        "chunks; x.shape[0] // chunks; x.shape[1] // gamma",
-    ),
-    (
-        "uniform(n, gamma)",
-        "uniform takes the number of tokens of a chunk, then gamma.",
-        "uniform(gamma, n); uniform(n, n)",
-    ),
-    (
-        "reshape(x.shape[0], -1, x.shape[2])",
-        "Each merged token has the C numbers of x: the result is (B, -1, x.shape[2]).",
-        "reshape(x.shape[0], -1, keys.shape[2]); reshape(x.shape[0], -1, x.shape[1])",
-    ),
-)
-
-
-def _pooled_weight(groups: tuple) -> Tensor:
-    final = int(groups[-1].max()) + 1
-    weight = torch.full((final,), 1 / final)
-    for group in reversed(groups):
-        weight = (weight / torch.bincount(group))[group]
-    return weight
-
-
-POOLED_WEIGHT = slips(
-    _pooled_weight,
-    (
-        "int(groups[-1].max()) + 1",
-        "The number of final tokens is not right: the largest number in the last group tensor, plus 1.",
-        "int(groups[-1].max()); 1",
-    ),
-    (
-        "1 / final",
-        "Each of the M final tokens counts 1 / M at the start.",
-        "1 * final; 2 / final; 0 / final",
-    ),
-    (
-        "for group in reversed(groups):",
-        "Go back through all blocks; your weights are those of the final tokens.",
-        "for group in []:",
-    ),
-    (
-        "weight / torch.bincount(group)",
-        "A group's weight is divided by the number of its members; you combine the two in another way.",
-        "weight * torch.bincount(group); torch.bincount(group) / weight",
-    ),
-    (
-        "(weight / torch.bincount(group))",
-        "You give each patch the size of its group: a large group's patches weigh less, not more.",
-        "torch.bincount(group)",
-    ),
-    (
-        "return weight",
-        "Return the weights of the patches.",
-        "return group",
     ),
 )

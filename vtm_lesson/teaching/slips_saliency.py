@@ -1,4 +1,4 @@
-"""The right answers of lessons 05 to 07 written out, and what is said to a slip in one place of them."""
+"""The right answers of lessons 05 and 06 written out, and what is said to a slip in one place of them."""
 
 from __future__ import annotations
 
@@ -180,6 +180,170 @@ EXPECTED_COVERAGE = slips(
 )
 
 
+def _box_targets(
+    frames: int, height: int, width: int, gamma: float, box: tuple[int, int, int, int], recall: float
+) -> Tensor:
+    top, left, rows, columns = box
+    mask = torch.zeros(height, width, dtype=torch.bool)
+    mask[top : top + rows, left : left + columns] = True
+    per_frame = math.ceil(recall * rows * columns)
+    rest = math.ceil(frames * height * width / gamma) - frames * per_frame
+    chosen = torch.zeros(frames, height * width, dtype=torch.bool)
+    chosen[:, mask.flatten().nonzero()[:per_frame, 0]] = True
+    chosen, spare = chosen.flatten(), (~mask).flatten().repeat(frames).nonzero()[:, 0]
+    chosen[spare[[i * len(spare) // rest for i in range(rest)]]] = True
+    return chosen.nonzero()[:, 0]
+
+
+BOX_TARGETS = slips(
+    _box_targets,
+)
+
+
+def _centre_share(blocks: int, share: float, ratio: float) -> float:
+    for _ in range(blocks):
+        share = ratio * share / (ratio * share + 1 - share)
+    return share
+
+
+CENTRE_SHARE = slips(
+    _centre_share,
+    (
+        "range(blocks)",
+        "Repeat it `blocks` times, no more often and no less.",
+        "range(blocks + 1); range(blocks - 1)",
+    ),
+    (
+        "ratio * share / (ratio * share + 1 - share)",
+        "After a block the centre counts ratio * share and the rest 1 - share: its new share is the first divided by "
+        "the sum of both, and you have another fraction.",
+        "ratio * share * (ratio * share + 1 - share); (ratio * share + 1 - share) / (ratio * share); ratio * share + "
+        "1 - share; (ratio + share) / (ratio * share + 1 - share); ratio / (ratio * share + 1 - share); share / "
+        "(ratio * share + 1 - share); _ * share / (ratio * share + 1 - share); ratio * ratio / (ratio * share + 1 - "
+        "share); ratio * share / (ratio * share + 1 + share); ratio * share / (share - (ratio * share + 1)); ratio * "
+        "share / (ratio * share + 1); ratio * share / share; ratio * share / (ratio * share - 1 - share); ratio * "
+        "share / (ratio * share - share); ratio * share / (1 - share); ratio * share / (ratio + share + 1 - share); "
+        "ratio * share / (ratio + 1 - share); ratio * share / (share + 1 - share); ratio * share / (_ * share + 1 - "
+        "share); ratio * share / (ratio * ratio + 1 - share); ratio * share / (ratio * share + 2 - share); ratio * "
+        "share / (ratio * share + 0 - share); ratio * share / (ratio * share + 1 - ratio)",
+    ),
+)
+
+
+def _motion_map(blocks: Tensor, height: int, width: int) -> Tensor:
+    moved = torch.zeros(height, width)
+    for w, h, x, y, dx, dy, scale in blocks.tolist():
+        top, left = y - h // 2, x - w // 2
+        moved[top : top + h, left : left + w] = math.hypot(dx, dy) / scale
+    return moved
+
+
+MOTION_MAP = slips(
+    _motion_map,
+    (
+        "torch.zeros(height, width)",
+        "Where no block is, nothing moved: begin with zeros.",
+        "torch.ones(height, width)",
+    ),
+    (
+        "torch.zeros(height, width)",
+        "The map has `height` rows and `width` columns.",
+        "torch.zeros(width, height); torch.zeros(width, width)",
+    ),
+    (
+        "y - h // 2, x - w // 2",
+        "y counts rows, x counts columns; you exchange the two.",
+        "x - w // 2, y - h // 2",
+    ),
+    (
+        "y - h // 2, x - w // 2",
+        "A block's rows begin half its height above its middle, at y - h // 2; yours begin elsewhere.",
+        "y + h // 2, x - w // 2; h // 2 - y, x - w // 2; y, x - w // 2; h // 2, x - w // 2; dx - h // 2, x - w // 2; "
+        "y - 2 // h, x - w // 2; y - h, x - w // 2; y - 2, x - w // 2; y - x // 2, x - w // 2; y - h // 3, x - w // "
+        "2; y - h // 1, x - w // 2",
+    ),
+    (
+        "y - h // 2, x - w // 2",
+        "A block's columns begin half its width left of its middle, at x - w // 2; yours begin elsewhere.",
+        "y - h // 2, x + w // 2; y - h // 2, w // 2 - x; y - h // 2, x; y - h // 2, w // 2; y - h // 2, y - w // 2; "
+        "y - h // 2, x - 2 // w; y - h // 2, x - w; y - h // 2, x - 2; y - h // 2, x - h // 2; y - h // 2, x - w // "
+        "3; y - h // 2, x - w // 1",
+    ),
+    (
+        "top:top + h, left:left + w",
+        "A block covers h rows from `top` on and w columns from `left` on; yours covers other pixels.",
+        "left:left + w, top:top + h; top + 1:top + h, left:left + w; top - 1:top + h, left:left + "
+        "w; top:top + h + 1, left:left + w; top:top + h - 1, left:left + w; left:top + h, left:left"
+        " + w; top:top - h, left:left + w; top:top, left:left + w; top:left + h, left:left + w; "
+        "top:top + x, left:left + w; top:top + h, left + 1:left + w; top:top + h, left - 1:left + "
+        "w; top:top + h, left:left + w + 1; top:top + h, left:left + w - 1; top:top + h, left:left "
+        "- w; top:top + h, left:left; top:top + h, left:left + h",
+    ),
+    (
+        "math.hypot(dx, dy) / scale",
+        "A block moved by the root of dx * dx + dy * dy, in parts of a pixel, divided by `scale`; yours is another "
+        "number.",
+        "scale / math.hypot(dx, dy); scale; math.hypot(dy, dy) / scale; math.hypot(dx, scale) / scale; "
+        "math.hypot(dx, dy) / top",
+    ),
+)
+
+
+def _first_target(share: float, actor: float, rest: float, temperature: float) -> float:
+    mean = max(share * actor + (1 - share) * rest, 1e-6)
+    weights = [math.log(share) + temperature * actor / mean, math.log(1 - share) + temperature * rest / mean]
+    return torch.tensor(weights).softmax(0)[0].item()
+
+
+FIRST_TARGET = slips(
+    _first_target,
+    (
+        "max(share * actor + (1 - share) * rest, 1e-06)",
+        "The film's mean counts the actor's motion with `share` and the others' with `1 - share`, and only a still "
+        "film needs a floor, a tiny one; yours is another mean.",
+        "min(share * actor + (1 - share) * rest, 1e-06); 1e-06; max(share * actor - (1 - share) * rest, 1e-06); "
+        "max(share * actor, 1e-06); max((1 - share) * rest, 1e-06); max(share + actor + (1 - share) * rest, 1e-06); "
+        "max(share + (1 - share) * rest, 1e-06); max(actor + (1 - share) * rest, 1e-06); max(actor * actor + (1 - "
+        "share) * rest, 1e-06); max(share * rest + (1 - share) * rest, 1e-06); max(share * actor + (1 - share + "
+        "rest), 1e-06); max(share * actor + (1 - share), 1e-06); max(share * actor + rest, 1e-06); max(share * actor "
+        "+ (1 + share) * rest, 1e-06); max(share * actor + (share - 1) * rest, 1e-06); max(share * actor + 1 * rest, "
+        "1e-06); max(share * actor + share * rest, 1e-06); max(share * actor + (2 - share) * rest, 1e-06); max(share "
+        "* actor + (0 - share) * rest, 1e-06); max(share * actor + (1 - actor) * rest, 1e-06); max(share * actor + "
+        "(1 - share) * temperature, 1e-06); max(share * actor + (1 - share) * rest, 0.1)",
+    ),
+    (
+        "math.log(share) + temperature * actor / mean",
+        "All tokens of the actor together weigh share * exp(temperature * actor / mean); with you they weigh "
+        "something else.",
+        "math.log(share) - temperature * actor / mean; math.log(share); temperature * actor / mean; math.log2(share) "
+        "+ temperature * actor / mean; math.log1p(share) + temperature * actor / mean; share + temperature * actor / "
+        "mean; math.log(actor) + temperature * actor / mean; math.log(share) + temperature * actor * mean; "
+        "math.log(share) + mean / (temperature * actor); math.log(share) + temperature * actor; math.log(share) + "
+        "mean; math.log(share) + (temperature + actor) / mean; math.log(share) + temperature / mean; math.log(share) "
+        "+ actor / mean; math.log(share) + mean * actor / mean; math.log(share) + temperature * actor / share",
+    ),
+    (
+        "math.log(1 - share) + temperature * rest / mean",
+        "All other tokens together weigh (1 - share) * exp(temperature * rest / mean); with you they weigh something "
+        "else.",
+        "math.log(1 - share) - temperature * rest / mean; math.log(1 - share); temperature * rest / mean; "
+        "math.log2(1 - share) + temperature * rest / mean; math.log1p(1 - share) + temperature * rest / mean; 1 - "
+        "share + temperature * rest / mean; math.log(1 + share) + temperature * rest / mean; math.log(1) + "
+        "temperature * rest / mean; math.log(2 - share) + temperature * rest / mean; math.log(1 - actor) + "
+        "temperature * rest / mean; math.log(1 - share) + temperature * rest * mean; math.log(1 - share) + mean / "
+        "(temperature * rest); math.log(1 - share) + temperature * rest; math.log(1 - share) + mean; math.log(1 - "
+        "share) + (temperature + rest) / mean; math.log(1 - share) + temperature / mean; math.log(1 - share) + rest "
+        "/ mean; math.log(1 - share) + mean * rest / mean; math.log(1 - share) + temperature * temperature / mean; "
+        "math.log(1 - share) + temperature * rest / share",
+    ),
+    (
+        "torch.tensor(weights).softmax(0)[0].item()",
+        "That is an exponent; a softmax makes probabilities of exponents.",
+        "torch.tensor(weights)[0].item()",
+    ),
+)
+
+
 def _block_motion(previous: Tensor, block: Tensor, row: int, column: int, reach: int) -> tuple[int, int]:
     (height, width), best = block.shape, (float("inf"), 0, 0)
     for dy in range(-reach, reach + 1):
@@ -322,137 +486,5 @@ WITHOUT_CAMERA = slips(
         "(vectors - camera[:, None, None])",
         "That is how far the camera moved; subtract it from the vectors.",
         "camera[:, None, None]",
-    ),
-)
-
-
-def _saliency(keys: Tensor, U: Tensor) -> Tensor:
-    return torch.tanh(keys @ U)[:, 0]
-
-
-SALIENCY = slips(
-    _saliency,
-    (
-        "keys @ U",
-        "A token's score is the product of its key with U: all D numbers of the key count.",
-        "keys; U",
-    ),
-    (
-        "torch.tanh(keys @ U)[:, 0]",
-        "Take the first column, [:, 0]: one number for each token. You take the first row.",
-        "torch.tanh(keys @ U)[0, :]",
-    ),
-)
-
-
-def _guided_attention(q: Tensor, k: Tensor, v: Tensor, s: Tensor) -> Tensor:
-    scores = (q @ k.T + s) / q.shape[1] ** 0.5
-    return scores.softmax(dim=1) @ v
-
-
-GUIDED_ATTENTION = slips(
-    _guided_attention,
-    (
-        "(q @ k.T + s) / q.shape[1] ** 0.5",
-        "The sum is divided by the square root of C, not multiplied by it or turned round.",
-        "(q @ k.T + s) * q.shape[1] ** 0.5; q.shape[1] ** 0.5 / (q @ k.T + s)",
-    ),
-    (
-        "q @ k.T + s",
-        "s is added to the scores, not taken away.",
-        "q @ k.T - s",
-    ),
-    (
-        "q @ k.T",
-        "A score is the product of a query with a key: a row for each query, a column for each key.",
-        "k.T @ q; k.T; k @ k.T",
-    ),
-    (
-        "q.shape[1] ** 0.5",
-        "Divide by the square root of C, the length of a query: q.shape[1] ** 0.5.",
-        "(q.shape[1] * 0.5); 0.5 ** q.shape[1]; 0.5; q.shape[0] ** 0.5; q.shape[1] ** 2.0",
-    ),
-    (
-        "scores.softmax(dim=1) @ v",
-        "The result is the weights, a softmax over each row of scores, times v.",
-        "scores.softmax(dim=1); v; scores @ v; scores.softmax(dim=1) @ s",
-    ),
-)
-
-
-def _gradient_of_saliency(q: Tensor, k: Tensor, v: Tensor, s: Tensor, g: Tensor) -> Tensor:
-    root = q.shape[1] ** 0.5
-    weights = ((q @ k.T + s) / root).softmax(dim=1)
-    y = weights @ v
-    towards = g @ v.T - (g * y).sum(dim=1, keepdim=True)  # g_i . (v_j - y_i)
-    return (weights * towards).sum(dim=0) / root
-
-
-GRADIENT_OF_SALIENCY = slips(
-    _gradient_of_saliency,
-    (
-        "q.shape[1] ** 0.5",
-        "The root is that of C, the length of a query: q.shape[1] ** 0.5.",
-        "q.shape[1] * 0.5; 0.5 ** q.shape[1]; q.shape[1]; 0.5; q.shape[0] ** 0.5; q.shape[1] ** 2.0",
-    ),
-    (
-        "((q @ k.T + s) / root).softmax(dim=1)",
-        "The weights are those of eq. 10, softmax((q k^T + s) / sqrt(C)) over each row; yours are others.",
-        "(q @ k.T + s) / root; ((q @ k.T + s) * root).softmax(dim=1); (root / (q @ k.T + s)).softmax(dim=1); (q @ "
-        "k.T + s).softmax(dim=1); ((q @ k.T - s) / root).softmax(dim=1); (q @ k.T / root).softmax(dim=1); ((k @ k.T "
-        "+ s) / root).softmax(dim=1); ((q @ k.T + g) / root).softmax(dim=1); ((q @ k.T + s) / q).softmax(dim=1); ((q "
-        "@ k.T + s) / root).softmax(dim=0)",
-    ),
-    (
-        "weights @ v",
-        "y is eq. 10's output: the weights times v.",
-        "weights; v; weights @ s",
-    ),
-    (
-        "g @ v.T - (g * y).sum(dim=1, keepdim=True)",
-        "v_j - y_i: y is taken away, not added.",
-        "g @ v.T + (g * y).sum(dim=1, keepdim=True)",
-    ),
-    (
-        "g @ v.T - (g * y).sum(dim=1, keepdim=True)",
-        "The pull of token j on output i is g_i . v_j less g_i . y_i; a part of yours is missing or another.",
-        "(g * y).sum(dim=1, keepdim=True); v.T @ g - (g * y).sum(dim=1, keepdim=True); g - (g * y).sum(dim=1, "
-        "keepdim=True); v.T - (g * y).sum(dim=1, keepdim=True)",
-    ),
-    (
-        "(g * y).sum(dim=1, keepdim=True)",
-        "What is taken away is g_i . y_i, the sum over the E numbers of output i, as a column: one number for each "
-        "row.",
-        "(g * y).mean(dim=1, keepdim=True); (g * y).sum(dim=1); (g + y).sum(dim=1, keepdim=True); g.sum(dim=1, "
-        "keepdim=True); y.sum(dim=1, keepdim=True); (root * y).sum(dim=1, keepdim=True); (g * q).sum(dim=1, "
-        "keepdim=True); (g * y).sum(dim=0, keepdim=True)",
-    ),
-    (
-        "(weights * towards).sum(dim=0) / root",
-        "The gradient is the sum over the outputs i of weight times pull, divided by sqrt(C); one of the parts is "
-        "missing or another.",
-        "(weights * towards).sum(dim=0) * root; root / (weights * towards).sum(dim=0); root; (weights * "
-        "towards).sum() / root; (weights + towards).sum(dim=0) / root; weights.sum(dim=0) / root; towards.sum(dim=0) "
-        "/ root; (y * towards).sum(dim=0) / root; (weights * q).sum(dim=0) / root; (weights * towards).sum(dim=0) / "
-        "weights",
-    ),
-)
-
-
-def _drawn_targets(s: Tensor, count: int, temperature: float, noise: Tensor) -> Tensor:
-    return (temperature * s + noise).topk(count).indices.sort().values
-
-
-DRAWN_TARGETS = slips(
-    _drawn_targets,
-    (
-        "temperature * s + noise",
-        "The noise is added to temperature times s; you combine the three in another way.",
-        "temperature * s - noise; noise * s + noise",
-    ),
-    (
-        "(temperature * s + noise)",
-        "These are the tokens that the noise likes best: the saliency is not used.",
-        "noise",
     ),
 )

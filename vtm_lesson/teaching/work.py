@@ -28,6 +28,7 @@ from .. import paths
 
 STAMP = "vtm_lesson"  # the key in a notebook's metadata; the builder of the lessons uses it in the same way
 UNSOLVED = "exercise not solved yet"  # in the code that stands where a learner's answer goes
+GUESS = "guess "  # before the id of a cell in which a learner writes what they expect
 STATE = ".vtm-work.json"  # marks the folder, and holds which versions were brought there: none is brought twice
 LESSON = re.compile(r"(?:\d\d|[A-Z])_\w+")
 LINK = re.compile(
@@ -112,13 +113,24 @@ def exercise_cells(nb: Notebook) -> dict[str, dict]:
     return {g["grade_id"]: cell for g, cell in graders if isinstance(g, dict) and g.get("solution") and "grade_id" in g}
 
 
+def cells_to_fill(nb: Notebook) -> dict[str, dict]:
+    """The cells that are the learner's to write in: exercises by their names, and guesses by the ids of their cells."""
+    guesses = {
+        GUESS + cell["id"]: cell
+        for cell in nb["cells"]
+        if "id" in cell and ("prediction" in cell["metadata"].get("tags", ()) or "checks.predict(" in cell["source"])
+    }
+    return guesses | exercise_cells(nb)
+
+
 def answers(nb: Notebook | None) -> dict[str, str]:
-    """What a learner wrote into the exercises of a notebook: the cells that are not as they were handed out."""
+    """What a learner wrote into the cells that are theirs: those that are not as they were handed out."""
     handed_out = record(nb).get("stubs", {})
     found = {}
-    for name, cell in exercise_cells(nb).items() if nb else ():
+    for name, cell in cells_to_fill(nb).items() if nb else ():
         source = cell["source"]
-        changed = digest(source) != handed_out[name] if name in handed_out else UNSOLVED not in source
+        asked = UNSOLVED not in source and not name.startswith(GUESS)
+        changed = digest(source) != handed_out[name] if name in handed_out else asked
         if changed and source.strip():
             found[name] = source
     return found
@@ -279,7 +291,7 @@ class _Bringing(NamedTuple):
         same = not missing and (seen == version or any(record(copy.nb).get("version") == version for copy in copies))
         if same and record(last and last.nb).get("edition") in (edition, None):
             return ""
-        stubs = {name: digest(cell["source"]) for name, cell in exercise_cells(fresh).items()}
+        stubs = {name: digest(cell["source"]) for name, cell in cells_to_fill(fresh).items()}
         carried = self.carry(fresh, copies)
         fresh["metadata"][STAMP] = {"version": version, "edition": edition, "stubs": stubs}
         fresh["metadata"][STAMP]["whole"] = whole_digest(fresh)
@@ -305,7 +317,7 @@ class _Bringing(NamedTuple):
         }
         for copy in sorted(copies, key=lambda copy: not is_untouched(copy.nb)):  # where they worked last counts most
             known |= answers(copy.nb)
-        cells = exercise_cells(fresh)
+        cells = cells_to_fill(fresh)
         carried = {name: text for name, text in known.items() if name in cells}
         for name, text in carried.items():
             cells[name]["source"] = text
@@ -315,19 +327,26 @@ class _Bringing(NamedTuple):
 def _line(bring: _Bringing, path: Path, last: Copy | None, fresh: Notebook, carried: dict[str, str]) -> str:
     """What was done, in one line."""
     name = bring.target.name if bring.others is not None else f"solved/{bring.target.name}"
-    kept = f" Your answers are in it: {', '.join(carried)}." if carried else ""
+    solved = [name for name in carried if not name.startswith(GUESS)]
+    guesses = len(carried) - len(solved)
+    kept = f" Your answers are in it: {', '.join(solved)}." if solved else ""
+    kept += f" Your guesses are in it: {guesses}." if guesses else ""
     if last is None:
         return f"{name}: new here.{kept}"
     old = {cell.get("id") for cell in last.nb["cells"]} if last.nb else set()
     stubs, before = record(fresh)["stubs"], record(last.nb).get("stubs", {})
-    exercises = [found for found, stub in stubs.items() if before.get(found, stub) != stub or found not in old]
+    exercises = [name for name in stubs if not name.startswith(GUESS)]
+    exercises = [name for name in exercises if before.get(name, stubs[name]) != stubs[name] or name not in old]
     cells = sum(cell.get("id") not in {*old, *exercises} for cell in fresh["cells"])
     changes = [f"exercises {', '.join(exercises)}"] * bool(exercises) + [f"{cells} other cells"] * bool(cells)
     what = f"the lesson changed ({' and '.join(changes) or 'a few cells went'})"
     if path == last.path:
         return f"{name}: {what}; {path.name} is renewed, as nothing in it was yours alone.{kept}"
-    left = [found for found in answers(last.nb) if found not in carried] if bring.others is not None else []
+    left = [name for name in answers(last.nb) if name not in carried] if bring.others is not None else []
+    guesses = sum(name.startswith(GUESS) for name in left)
+    left = [name for name in left if not name.startswith(GUESS)]
     kept += f" Only in the old one, as the exercise went: {', '.join(left)}." if left else ""
+    kept += f" Only in the old one, as the question changed: {guesses} of your guesses." if guesses else ""
     return f"{name}: {what}. Yours stays as it is; the new one is beside it, {path.name}.{kept}"
 
 
