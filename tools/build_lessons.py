@@ -66,7 +66,8 @@ WIDGET = "application/vnd.jupyter.widget-view+json"
 
 READ_BANNER = (
     "*This is the solved lesson, for reading. To do it yourself open\n"
-    "[exercises/{name}.ipynb](exercises/{name}.ipynb): the same lesson with the solutions taken out.*"
+    "[exercises/{name}.ipynb](exercises/{name}.ipynb): the same lesson with the solutions taken out.\n"
+    "It was run by itself, so functions of earlier lessons are the package's here.*"
 )
 WORK_BANNER = (
     "*This is the notebook to work in: the solutions are taken out, and each exercise is checked as you go. "

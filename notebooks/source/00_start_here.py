@@ -90,7 +90,7 @@ tokens.shape
 
 # %% nbgrader={"grade": false, "grade_id": "token-position", "locked": false, "schema_version": 3, "solution": true, "task": false}
 def token_position() -> tuple[int, int, int]:
-    """(row, column, position in the list) of the patch with the walking figure's left hand, in frame 20."""
+    """(row, column, position in the list) of the patch with the hand at the left of the picture, in frame 20."""
     ### BEGIN SOLUTION
     return 5, 7, 3997
     ### END SOLUTION
@@ -110,7 +110,7 @@ checks.token_position(token_position)
 # %% [markdown]
 # ## Step 2: who is like whom?
 #
-# Three words that this course uses all the time:
+# A few words that this course uses all the time:
 #
 # - Some tokens are **targets**: here one of every six, that is `gamma = 6`. All the others are **sources**.
 # - Every token has a **key**: the numbers by which it is compared. Each source is **matched** to the target whose key

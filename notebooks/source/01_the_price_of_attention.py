@@ -607,7 +607,7 @@ print(f"60 frames at once: {whole / 1e9:.0f} billion multiply-adds; ten chunks o
 # ## Where this fails
 #
 # - **Counts are not times.** The softmax showed it. Compare methods by the clock, and on the machine that will be used.
-# - **Below about $2D$ tokens** attention is not the problem. Merging then saves in proportion to the tokens at best.
+# - **Below about $2D$ tokens** attention is not the problem. Merging then saves little more than in proportion to the tokens.
 # - **One head was counted.** With $h$ heads of $D / h$ numbers each, the multiply-adds stay the same, but stored scores
 #   become $h N^2$ numbers.
 # - **Forward only.** Training also keeps what the backward pass needs, so it holds more.

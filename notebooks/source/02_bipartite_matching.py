@@ -85,7 +85,7 @@ print("surviving positions:  ", merge.keep[0].tolist())
 # %% [markdown]
 # ## A merge is a list: five puzzles
 #
-# Each puzzle shows what is given and what is wanted, and takes one to four lines. The check tries many inputs; the picture
+# Each puzzle shows what is given and what is wanted, and takes one to five lines. The check tries many inputs; the picture
 # after it shows what your function makes of the one above. If you leave one open, the rest of the notebook still runs: later
 # cells ask `checks.NAME.mine()` for your function, take the package's where yours is not solved yet, and print which.
 
@@ -121,7 +121,7 @@ plots.show(plots.puzzle(**puzzle_1, mine=alternate))
 # ### Puzzle 2: every gamma-th
 #
 # VTM, from lesson 04 on, takes fewer targets: every `gamma`-th token. Return all positions from 0 to `n - 1` that lie a
-# multiple of `gamma` away from `offset`. The offset is any whole number, also one below 0 or of `gamma` and more: 2, 6 and -2
+# multiple of `gamma` away from `offset`. The offset is any whole number, it may be below 0, or `gamma` and above: 2, 6 and -2
 # are the same offset at `gamma` 4. There are at least `gamma` tokens.
 
 # %%
@@ -411,7 +411,7 @@ plots.show(
 # %% [markdown]
 # In both frames alternating and random halves lose little against free choice; the lower half loses more, because sky finds
 # no sky there.
-# Alternating has one more merit: it needs no random numbers. (It also has a trap, which waits in lesson 04: in a video, a
+# Between these two, alternating has one merit: it needs no random numbers. (It also has a trap, which waits in lesson 04: in a video, a
 # regular pattern can hit the same places in every frame.)
 
 # %% [markdown]

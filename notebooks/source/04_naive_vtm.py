@@ -667,7 +667,7 @@ for name, targets in designs.items():
 # | | the paper | here |
 # |---|---|---|
 # | tokens removed at $\gamma = 4$, $R = \lvert S\rvert$ | 68% | 66.8% or 98.4%, depending on where they are counted; 68.3% of the FLOPs |
-# | FLOPs against no merging, $\gamma = 6$ | not given | 3.4 times fewer, and 3.8 at any $\gamma$ |
+# | FLOPs against no merging, $\gamma = 6$ | not given | 3.4 times fewer; at most 3.8 at any $\gamma$ |
 # | throughput against no merging (learnable VTM, $\gamma = 6$) | x 6.89 | [lesson 09](09_speed_and_memory.ipynb) measures it |
 # | memory | -84% | lesson 09 |
 # | accuracy | better than no merging | [lesson 08](08_the_comparison.ipynb) |

@@ -482,7 +482,7 @@ plots.show(plots.panels(final, "the actor's share of the final mean, in multiple
 # %% [markdown]
 # The order is the same as after one block in centred and roaming films, but the formula loosens, probably because later blocks
 # have to merge what is not alike. In centred films the centre stays below its 3.6. Random targets no longer leave the actor as loud as it
-# was: in roaming films they end above 1, so part of the gain there is not the guess's own. In handheld films the intervals
+# was: in roaming films they end just above 1, so part of the gain there is not the guess's own. In handheld films the intervals
 # overlap, and nobody can say from 60 films which guess is best.
 
 # %% [markdown]
@@ -514,7 +514,7 @@ plots.show(plots.panels(final, "the actor's share of the final mean, in multiple
 #
 # - Region-concentrated merging puts half of the targets into the middle quarter of the frame, by a guess about films.
 # - The expected recall follows from $f$, the share of the actor in the centre. The guess pays above $f = 1/4$.
-# - If like is merged with like, one merge multiplies the actor's share of the mean by $\gamma \cdot$ recall; random targets leave
+# - If like is merged with like, one merge multiplies the actor's share of the mean by $\gamma \cdot \text{recall}$; random targets leave
 #   it about as it was.
 # - Regular partitions make combs. Compare with staggered or random targets.
 #

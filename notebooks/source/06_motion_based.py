@@ -123,7 +123,7 @@ print("one block of frame 3:", {name: int(vectors[3][name][0]) for name in (*fie
 #
 # Tokens need one number for each place: how many pixels did it move? The function below paints the length of each block's
 # vector on the block's pixels. It has two faults. The block that it is tried on covers the four rows and four columns in the
-# upper left corner, and moved by 3 pixels across and 4 up, so by 5 pixels:
+# upper left corner, and its vector is 3 pixels across and 4 up, so it moved by 5 pixels:
 
 # %%
 def broken_motion_map(blocks: torch.Tensor, height: int, width: int) -> torch.Tensor:
@@ -484,6 +484,8 @@ for way, clip in clips.items():
 
 # %% [markdown]
 # ## Your turn 5: take the camera out
+#
+# Take the median over the patches of each frame, of x and of y separately, for the camera's motion. Subtract it, and return the length of what is left.
 
 # %% nbgrader={"grade": false, "grade_id": "without-camera", "locked": false, "schema_version": 3, "solution": true, "task": false}
 def without_camera(vectors: torch.Tensor) -> torch.Tensor:

@@ -39,6 +39,8 @@ from vtm_lesson.training import Items
 
 # %% [markdown]
 # ## Your turn 1: eq. 9
+#
+# Write it for the tokens of one film.
 
 # %% nbgrader={"grade": false, "grade_id": "saliency", "locked": false, "schema_version": 3, "solution": true, "task": false}
 def saliency(keys: torch.Tensor, U: torch.Tensor) -> torch.Tensor:
@@ -314,7 +316,7 @@ plots.show(plots.curves(steps, mean_s, xlabel=label_x, ylabel="mean saliency s",
 
 # %% [markdown]
 # In the first steps the head knows nothing yet, so its gradient means little: actor and props sink together. After ten steps, some 300 films, the actor
-# stands out. The rest takes longer. In the end the props, which only disturb, are the least salient.
+# stands out. To tell the props from the walls takes longer. In the end the props, which only disturb, are the least salient.
 
 # %% [markdown]
 # ## From scores to targets
@@ -322,7 +324,7 @@ plots.show(plots.curves(steps, mean_s, xlabel=label_x, ylabel="mean saliency s",
 # Scores are not targets yet. The paper samples with $p = \mathrm{softmax}(s)$. But $\tanh$ keeps $s$ between -1 and 1, so two tokens differ by at
 # most 2, and the one is at most $e^2 \approx 7.4$ times as likely as the other. (In eq. 10, where $\sqrt C$ divides $s$ as well, it is less still: 1.33 times the
 # weight at $C = 48$. For a gradient that is enough: it needs a direction, not a volume.) For sampling it is little. There are 768 tokens in a
-# film, of which 50 or so show the actor.
+# film, of which some 60 show the actor.
 #
 # So let $s$ speak louder, with a **temperature** $\tau$: $p = \mathrm{softmax}(\tau s)$.
 
@@ -463,8 +465,8 @@ plots.show(
 # heart a little, and whatever helps with that is called salient for a while. **A recall above chance in one run proves nothing; look for
 # what all seeds share, and run the control.**
 #
-# The lower rows are the point of the lesson. Asked for brightness, the same code on the same films gives the actor far fewer targets, in most runs next
-# to none, and turns to the walls. Saliency is not a property of a film. It belongs to a *question about* a film, and here it was learned from nothing
+# The lower rows are the point of the lesson. Asked for brightness, the same code on the same films gives the actor far fewer targets, in some runs next
+# to none. Saliency is not a property of a film. It belongs to a *question about* a film, and here it was learned from nothing
 # but answers.
 
 # %%
@@ -811,7 +813,8 @@ gap = min(accuracies["your VTM"]) - max(accuracies["random targets"])
 print("probe: the worst of yours above the best of random, by 0.2 or more:", gap > 0.2)
 
 # %% [markdown]
-# Trained by labels alone, your own functions choose targets that keep the answer.
+# Trained by labels alone, your own functions choose targets that keep the answer. (By itself your network answers less well than the probe: it saw
+# 300 films three times; the probe's reader is fitted until nothing changes.)
 #
 # **In a whole network the choice may matter less.** In the probe nothing stands between the tokens that are left and the answer, so the targets decide
 # everything. In the network attention runs *before* merging, and can carry the actor's message into any token; and matching puts like to like,

@@ -97,7 +97,7 @@ checks.mean_interval(mean_interval)
 
 # %% nbgrader={"grade": false, "grade_id": "told-apart", "locked": false, "schema_version": 3, "solution": true, "task": false}
 def told_apart(one: list[float], other: list[float]) -> str:
-    """"first" if `one` is better, "second" if `other` is, else "not told apart"."""
+    """Say "first" if `one` is better, "second" if `other` is, else "not told apart"."""
     ### BEGIN SOLUTION
     differences = [a - b for a, b in zip(one, other, strict=True)]
     n = len(differences)
@@ -147,7 +147,8 @@ def runs(rows: dict[str, dict], way: str = "all") -> dict[str, list[float]]:
 
 # %% [markdown] tags=["prediction"]
 # **Before you run it:** which of uniform, boundary, centre and motion will be best in centred films, in roaming and in handheld ones?
-# Put your three words in place of the dots: `checks.predict("08-guess", ["...", "...", "..."])`.
+# Or none of them, where none is told apart from random targets for the better? Put your three words (or `"none of them"`) in place of the dots:
+# `checks.predict("08-guess", ["...", "...", "..."])`.
 
 # %%
 checks.predict("08-guess", ...)
@@ -261,7 +262,7 @@ who_is_better(trained, [
 # - Over all films **learned saliency is ahead of every heuristic**, and of random targets, by one to five points. So far the paper's claim holds.
 # - **Centre and motion are behind uniform**: centre above naive and motion above naive are refuted here.
 # - Boundary has the lowest mean, as in the paper.
-# - The oracle is not told apart from no merging. Three well-chosen tokens are enough here. Learned saliency closes a part of that gap.
+# - The oracle is not told apart from no merging. Three well-chosen tokens are enough here. Learned saliency closes a part of the gap between guesses and oracle.
 #
 # **The paper's order**
 #
@@ -275,7 +276,7 @@ who_is_better(trained, [
 # Why are all so close? Likely because the first attention writes the actor's message into all tokens of its chunk before any is merged. After
 # that it hardly matters which ones survive.
 #
-# And in each way of filming? With merging first:
+# And in each way of filming, controls left out? With merging first:
 
 # %%
 print(*verdicts(list(rows_of("c", "before_attention").values())), sep="\n")
@@ -294,7 +295,7 @@ print(*verdicts(list(rows_of("c", "before_attention").values())), sep="\n")
 # The last kind: a network trained *without* merging, and merging switched on at inference only, as ToMe does it.
 
 # %% [markdown] tags=["prediction"]
-# **Before you run it:** oracle targets and learned saliency find the actor nearly always. Will they be best when merging is plugged in, in both places?
+# **Before you run it:** oracle targets and learned saliency find the actor nearly always. Will one of the two have the highest mean at gamma = 10 when merging is plugged in, in both places?
 # Write `"both"`, `"merging first"`, `"the paper's order"` or `"neither"` in place of the dots.
 
 # %%
@@ -327,7 +328,7 @@ checks.replay("08-plugged", "both" if len(found) == 2 else found[0] if found els
 # %% [markdown]
 # **Merging first.** The intervals are wide: networks that agree without merging react very differently to it. At $\gamma = 2$ the means
 # are at most six points below no merging. At 10 one token is left of 512, and everybody loses a lot. Learned saliency has the highest mean there, but the seeds tell it
-# apart from motion only, of the four in this table.
+# apart from motion only, of the four in this table. (At $\gamma = 6$ uniform targets have the highest.)
 #
 # **The paper's order.** Here **the ranking is upside down**: at $\gamma = 6$ the oracle has the lowest mean, and learned saliency is behind random,
 # uniform, centre and motion. Finding the actor is not the same as high accuracy. A likely reason: this network has learned to read an average over

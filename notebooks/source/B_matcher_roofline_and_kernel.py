@@ -281,7 +281,7 @@ for i, (_, seconds, held) in enumerate(measured, 1):
 print(f"in all {sum(seconds for _, seconds, _ in measured):.3f} s")
 
 # %% [markdown]
-# The prediction is as good as the machine is quiet, and better for the whole than for small blocks. Use it to choose, not to quote times.
+# The prediction is as good as the machine is quiet. Use it to choose, not to quote times.
 
 # %% [markdown]
 # ## What a GPU changes
@@ -454,7 +454,7 @@ else:  # in a process of its own: Triton looks at this variable once, when it is
 #    How much faster does it get, at best?
 # 2. Rough cosines are off by at most 0.01. For a source the best rough cosine is 0.80, the second 0.79, the third 0.77. How many targets have
 #    to be multiplied again?
-# 3. Stored attention takes 6 ms at 2,048 tokens of 64 channels. Somebody uses 256 channels. Do its FLOPs per byte grow, and what if the film is
+# 3. Stored attention works on 2,048 tokens of 64 channels. Somebody uses 256 channels. Do its FLOPs per byte grow, and what if the film is
 #    made twice as long in place of that?
 #
 # <details><summary>Answers</summary>

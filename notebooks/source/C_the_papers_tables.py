@@ -25,7 +25,7 @@ from vtm_lesson.study import variants
 # chunks of 2, 4 and 8 frames, plain averages, plain pooling.
 #
 # Two things carry over from lesson 08. Differences are taken **seed by seed**. And where the 95% interval of their mean leaves out zero, we say that the
-# seeds **tell the two apart**. In the pictures such a mean is a filled dot; a hollow one has zero in its interval. Every grey dot is a seed.
+# seeds **tell the two apart**. In the pictures such a mean is a filled dot; a hollow one has zero in its interval. Every grey dot is a seed (some coincide, or lie under the mean).
 
 # %%
 report = variants.load()

@@ -36,6 +36,7 @@ def another_notebook(monkeypatch):
             monkeypatch.setattr(getattr(checks, name), "_own", None)
             monkeypatch.setattr(getattr(checks, name), "_wrong", False)
             monkeypatch.setattr(getattr(checks, name), "_form", None)
+            monkeypatch.setattr(getattr(checks, name), "tries", 0)
             monkeypatch.setattr(getattr(checks, name), "_handed_out", False)
     monkeypatch.setattr(carried, "handed_out", {})
     monkeypatch.setattr(exercise, "handed_out", carried.handed_out)

@@ -95,7 +95,7 @@ def stored(name: str) -> dict[str, dict]:
     """The steps of a piece that were measured on a GPU and stored, by name; said where and when. Empty: none were."""
     path = data_path("results") / f"cuda_{name}.json"
     if not path.exists():
-        print("On CUDA: not yet measured. On a machine with a GPU, `make cuda` measures and stores it.")
+        print("On CUDA: not yet measured. On a machine with a GPU, make cuda measures and stores it.")
         return {}
     record = json.loads(path.read_text())
     print(f"stored: {record['machine']['device']}, torch {record['machine']['torch']}, {record['machine']['date']}")

@@ -22,7 +22,7 @@ def report() -> None:
         device = torch.cuda.get_device_properties(0)
         print(f"CUDA        {device.name}, {device.total_memory / 2**30:.0f} GiB, torch built for {torch.version.cuda}")
     else:
-        print("CUDA        none found: everything here runs on the processor, which is what the lessons expect")
+        print("CUDA        none found: everything runs on the processor, as the lessons expect")
     print(f"speed       {speed():,.0f} GFLOP/s in a float32 matrix product on the processor")
 
 

@@ -100,7 +100,17 @@ def cost(
         y = y0 * (n / x0) ** power
         seen = (y <= top) & (n >= x0)
         ax.plot(n[seen], y[seen], color=GREY, linewidth=1, linestyle=(0, (4, 3)), zorder=1)
-        ends.append((n[seen][-1], y[seen][-1], f"slope {power}", GREY))
+        if n[seen][-1] == n[-1]:
+            ends.append((n[-1], y[seen][-1], f"slope {power}", GREY))
+        else:  # it leaves the figure at the top: its name stands inside, where a line may run
+            place: dict[str, Any] = {"xytext": (-6, -4), "textcoords": "offset points", "ha": "right", "va": "top"}
+            ax.annotate(
+                f"slope {power}",
+                (n[seen][-1], y[seen][-1]),
+                color=GREY,
+                bbox={"facecolor": "white", "edgecolor": "none", "pad": 1},
+                **place,
+            )
     _name_ends(fig, ax, ends)
     fig.alt = f"{_called(title)}{ylabel} against {xlabel} ({_span(tokens)}), both axes logarithmic. " + "; ".join(told)
     fig.alt += "."
@@ -375,7 +385,14 @@ def roofline(reached: Mapping[str, tuple[float, float]], peak: float, bandwidth:
     name_roof: dict[str, Any] = {"textcoords": "offset points", "color": GREY}
     ax.annotate(f"all it can compute: {number(peak / 1e9)} GFLOP/s", (high, peak), (-4, 5), ha="right", **name_roof)
     ax.annotate(f"ridge: {number(ridge)}", (ridge, bottom), (4, 5), **name_roof)
-    ax.annotate(f"all it can move:\n{number(bandwidth / 1e9)} GB/s", (low, peak), (6, 0), va="center", **name_roof)
+    ax.annotate(
+        f"all it can move:\n{number(bandwidth / 1e9)} GB/s",
+        (low, peak),
+        (6, 0),
+        va="center",
+        bbox={"facecolor": "white", "edgecolor": "none", "pad": 1},
+        **name_roof,
+    )
     ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False, labelspacing=0.9)
     fig.alt = (
         f"{title.rstrip('.') + '. ' if title else ''}Roofline, both axes logarithmic. The roof rises with"
