@@ -29,7 +29,7 @@ slowest_blocks = Exercise(
     kind="read",
     hints=(
         "The first number is in the three lines with GFLOPs here and at the paper's size; the table below them is the "
-        "network *with* merging. The other three are in the figure: look for long bars.",
+        "network with merging. The other three are in the figure: look for long bars.",
         "Without merging compare the three upper bars. In the longest one, which pattern fills nearly all of it? With "
         "merging compare the three lower bars.",
         'By FLOPs it is block 2; by the clock block 3, in "attention". Which block is left with merging?',
