@@ -1,4 +1,4 @@
-"""What the tests of several files use: chance that repeats, matching written down once more, and other processes."""
+"""What tests of several files use: chance that repeats, matching written down again, processes, and a check's no."""
 
 import os
 import subprocess
@@ -49,3 +49,13 @@ class Colours(nn.Module):
         batch, length, height, width, _ = frames.shape
         x = frames.reshape(batch, length, height // 8, 8, width // 8, 8, 3).float() * self.scale
         return torch.cat([x.mean((3, 5)), x.std((3, 5))], -1)
+
+
+def assert_refused(exercise, says, answer, capsys):
+    """The check refuses a learner's answer, and names its mistake with these words; None: with none that it knows."""
+    exercise(answer)
+    out = capsys.readouterr().out
+    assert out.startswith(f"✗ {exercise.name}, "), out
+    assert "stopped with" not in out, f"the answer fails in place of being wrong: {out}"
+    named = {words for words, _ in exercise.mistakes if words in out}
+    assert len(named) == (says is not None) and (says or "") in "".join(named), out

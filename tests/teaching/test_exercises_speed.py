@@ -5,6 +5,7 @@ import statistics
 import numpy as np
 import pytest
 import torch
+from helpers import assert_refused
 
 from vtm_lesson import checks
 
@@ -119,13 +120,7 @@ WRONG = [
     "name, says, answer", [pytest.param(row[0], *row[2:], id=f"{row[0]}: {row[1]}") for row in WRONG]
 )
 def test_a_wrong_answer_is_refused_and_its_mistake_named(name, says, answer, capsys):
-    exercise = getattr(checks, name)
-    exercise(answer)
-    out = capsys.readouterr().out
-    assert out.startswith(f"✗ {name}, "), out
-    assert "stopped with" not in out, f"the answer fails in place of being wrong: {out}"
-    named = {words for words, _ in exercise.mistakes if words in out}
-    assert len(named) == (says is not None) and (says or "") in "".join(named), out
+    assert_refused(getattr(checks, name), says, answer, capsys)
 
 
 # Exercise, what is different about it, the function
