@@ -21,6 +21,7 @@ import ast
 import contextlib
 import copy
 import io
+import itertools
 import math
 import os
 import random
@@ -310,7 +311,9 @@ class TooLongError(Exception):
 
 def compiled(mutant: Mutant) -> Callable:
     """The mutant as a function that stops after STEPS lines."""
-    names: dict[str, Any] = {"torch": torch, "F": F, "math": math, "statistics": statistics, "student": student}
+    names: dict[str, Any] = {
+        "torch": torch, "F": F, "itertools": itertools, "math": math, "statistics": statistics, "student": student
+    }  # fmt: skip
     names |= {"match": match, "uniform": uniform}
     # A solution may build on the exercises before it.
     names |= {name: getattr(checks, name).answer for name in NAMES if name != mutant.exercise}

@@ -24,13 +24,16 @@ sys.path.insert(0, str(ROOT))  # the package need not be installed to write its 
 from vtm_lesson import films  # noqa: E402
 from vtm_lesson.measuring.bench_pieces import PIECES, is_done  # noqa: E402
 from vtm_lesson.measuring.clock import MIB  # noqa: E402
+from vtm_lesson.study import budgets  # noqa: E402
+from vtm_lesson.study import labelled as study_labelled  # noqa: E402
 from vtm_lesson.study import report as study_report  # noqa: E402
 from vtm_lesson.study import variants as study_variants  # noqa: E402
+from vtm_lesson.study.longform_table import error  # noqa: E402
 from vtm_lesson.study.report import PLACE_WORDS, percent  # noqa: E402
 from vtm_lesson.study.statistics import difference, row_name, verdicts  # noqa: E402
 
 PLACES = ("after_attention", "before_attention")
-STRATEGIES = ("none", "random", "uniform", "boundary", "centre", "motion", "learnable", "oracle")
+STRATEGIES = ("none", "random", "uniform", "boundary", "centre", "motion", "relative", "learnable", "oracle")
 GAMMA = 6
 FUSED = "no merging"  # of a stored run's rows
 BASELINES = {"fused": FUSED, "stored": "no merging, stored scores"}
@@ -72,7 +75,7 @@ def trained() -> str:
     for place in PLACES:
         head += [PLACE_WORDS[place], "minus no merging", "FLOPs"]
     cells = []
-    for name in STRATEGIES:
+    for name in (name for name in STRATEGIES if (PLACES[0], name) in rows or name == "none"):
         line = [name]
         for place in PLACES:
             row = none if name == "none" else rows[place, name]
@@ -95,7 +98,9 @@ def plugged() -> str:
     }
     columns = [(place, gamma) for place in PLACES for gamma in report["study"]["plug_gammas"]]
     head = ["", *(f"{PLACE_WORDS[place]}, gamma {gamma:g}" for place, gamma in columns)]
-    cells = [(name, *(percent(rows[place, name, gamma]) for place, gamma in columns)) for name in STRATEGIES[1:]]
+    first, least = columns[0]
+    names = [name for name in STRATEGIES if (first, name, least) in rows]
+    cells = [(name, *(percent(rows[place, name, gamma]) for place, gamma in columns)) for name in names]
     (whole,) = [row for row in report["rows"] if row["evidence"] == "c" and row["strategy"] == "none"]
     told = f"The same networks without merging: {percent(whole['accuracy']['all']['interval'])}."
     return _table(head, cells) + f"\n\n{told} {_studied(report, 'R = |S|')}"
@@ -126,9 +131,37 @@ def masks() -> str:
     told = (
         f"{len(result['films'])} films: {', '.join(result['films'])}; {s['frames']} frames of {side} x {side} "
         f"patches, gamma {s['gamma']:g}, chance {1 / s['gamma']:.2f}; a patch is the object's if {s['object']:.0%} of "
-        f"it is; {s['draws']} draws of each. The interval is over films."
+        f"it is; {s['draws']} draws of each. The interval is over films. Settings of motion and learned saliency come "
+        "from painted films, those of relative motion from a trial on DAVIS-2016. Learned: by pooling, from "
+        "labels of other clips (yoga: poses; surveillance: fight or not), 5 seeds in turn. Decoder: trained on masks "
+        "by others. Both see tokens of a ViT-S/14, as many a frame as there are patches."
     )
     return _table(("targets", "recall of the object", "95% interval"), rows) + f"\n\n{told} {_made(result)}"
+
+
+def stand_in() -> str:
+    """Painted films in the place of four data sets: what shows that the way from films to scores works."""
+    result = _stored("stand_in")
+    cells = []
+    for row in result["rows"]:
+        counts, classes = row["counts"], row["task"] == "class"
+        films_ = " / ".join(str(counts[split]) for split in ("train", "val", "test") if split in counts)
+        shown = percent(row["interval"]) if classes else error(row["interval"])
+        by_seed = ", ".join(f"{100 * value:.1f}" if classes else f"{value:.3f}" for value in row["test"])
+        guess = sum(row["guess"]) / len(row["guess"])
+        what = "accuracy, percent" if classes else "squared error"
+        told = f"{100 * guess:.1f}" if classes else f"{guess:.3f}"
+        cells.append((row["data"], row["partition"], films_, what, by_seed, shown, told))
+    head = ("stand-in for", "partition", "films: train, val, test", "score", "by seed", "mean", "without seeing films")
+    made, config, seeds = result["features"], result["config"], len(result["rows"][0]["seeds"])
+    told = (
+        f"Mean ± 95% interval (Student's t) over {seeds} seeds. Without seeing films: the most "
+        f"frequent class of the training films, or their mean value. Painted films, {made['frames']} frames of "
+        f"{made['size']} x {made['size']} pixels; gamma {config['gamma']:g}, R/|S| {config['r']:g}, chunks "
+        f"{tuple(config['chunks'])}, {config['epochs']} epochs. Where a list has no val, a fifth of the training films "
+        "validates. Nothing here is comparable with the paper."
+    )
+    return f"{_table(head, cells)}\n\n{told} {_made(result)}"
 
 
 def _first(rows: Sequence[Mapping]) -> str:
@@ -330,6 +363,71 @@ def _turns(result: Mapping) -> str:
     return f"{result['dtype']}; medians and quartiles of rounds in which versions take turns."
 
 
+def host_models() -> str:
+    """Five reducers in every family of host models."""
+    result = _stored("bench_hosts")
+    plain = {row["host"]: row for row in result["rows"] if row["reducer"] == FUSED}
+    head = ("host", "reducer", "tokens left", "FLOPs", "speed", "memory", "cosine")
+    cells = []
+    for row in result["rows"]:
+        if row["reducer"] == FUSED:
+            continue
+        before = plain[row["host"]]
+        share = [_share(row[what] / before[what]) for what in ("flops", "peak_bytes")]
+        speed = f"x{_spread(row['speedup_over_fused'])}"
+        left = f"{row['left']:,.0f} of {row['tokens']:,}"
+        cells.append((row["host"], row["reducer"], left, share[0], speed, share[1], f"{row['cosine']:.3f}"))
+    random = [host for host in plain if "trained" not in host]
+    told = (
+        "FLOPs, memory (tensors made in a pass) and speed are against the same model without merging, with fused"
+        f" attention. Cosine: of the pooled output with that model's; with random weights ({', '.join(random)}) it says"
+        f" little. {_rounds(result)}"
+    )
+    return f"{_table(head, cells)}\n\n{told}"
+
+
+def reading() -> str:
+    """Films read beside PyAV and OpenCV, made into features, and the memory that long lists take."""
+    result = _stored("bench_reading")
+    films_read, made, memory = result["reading"], result["features"], result["memory"]
+    told = films_read["films"]
+    head = ("reader", *(f"{film['frames']:,} frames" for film in told.values()), *("over the first",) * len(told))
+    cells = []
+    for reader in dict.fromkeys(row["reader"] for row in films_read["rows"]):
+        own = [row for row in films_read["rows"] if row["reader"] == reader]
+        cells.append(
+            (
+                reader,
+                *(f"{_spread(row['seconds'])} s" for row in own),
+                *(f"x{_spread(row['over_read'])}" for row in own),
+            )
+        )
+    film = next(iter(told.values()))
+    absent = "".join(f" {name} was not installed." for name in films_read["absent"])
+    parts = [
+        _table(head, cells),
+        f"{films_read['taken']} frames of {films_read['side']} pixels a side, evenly from films of {film['width']} x"
+        f" {film['height']} pixels in H.264. Medians and quartiles of {result['rounds']} rounds in which readers take"
+        f" turns.{absent}",
+    ]
+    shares = ("decoding", "encoding", "waiting", "writing")
+    cells = [
+        (row["encoder"], row["workers"], row["films"], _spread(row["films_per_second"]),
+         f"x{_spread(row['over_one_worker'])}", *(f"{row[name]:.0%}" for name in shares))
+        for row in made["rows"]
+    ]  # fmt: skip
+    parts.append(_table(("encoder", "workers", "films", "films a second", "over one worker", *shares), cells))
+    settings = made["settings"]
+    parts.append(
+        f"Films of {settings['frames']} frames of {settings['size']} pixels a side, painted. Decoding and encoding: the"
+        " share of a worker's time; several films at once share the cores. Waiting and writing: of the process that"
+        " writes."
+    )
+    cells = [(row["what"], f"{row['films']:,}", f"{row['bytes'] / MIB:.1f} MiB") for row in memory["rows"]]
+    parts.append(_table(("memory of", "films", "grew by"), cells))
+    return "\n\n".join([*parts, _made(result)])
+
+
 # -------------------------------------------------------------------------------------------------------- on a GPU
 
 
@@ -356,11 +454,99 @@ def _fenced(text: str) -> str:
 # -------------------------------------------------------------------------------------------------------- the page
 
 
+def _real(name: str) -> str:
+    """Labelled footage: what every strategy keeps, by the fair split and by the leaky one."""
+    report = study_labelled.load(name)
+    data, plan = report["data"], report["plan"]
+    parts = []
+    for evidence in dict.fromkeys(row["evidence"] for row in report["rows"]):
+        own = [row for row in report["rows"] if row["evidence"] == evidence]
+        columns = list(dict.fromkeys((row["split"], row["gamma"]) for row in own if row["row"] != "none"))
+        head = ["", *(f"{study_labelled.SPLIT_WORDS[split]}, gamma {gamma:g}" for split, gamma in columns)]
+        found = {(row["row"], row["split"], row["gamma"]): row for row in own}
+        cells = []
+        for row in dict.fromkeys(row["row"] for row in own):
+            line = [row]
+            for split, gamma in columns:
+                one = found.get((row, split, 1 if row == "none" else gamma))
+                line.append("" if one is None else _real_cell(one))
+            cells.append(line)
+        parts.append(f"{study_labelled.EVIDENCE_WORDS[evidence]}\n\n{_table(head, cells)}")
+    splits = dict.fromkeys(row["split"] for row in report["rows"])
+    classes, near = len(data["classes"]), data["neighbours"]
+    what = {"time": "sessions", "group": "groups", "number": "runs of neighbours in number"}.get(data["known"], "clips")
+    told = (
+        f"{data['clips']} clips, {classes} classes; tokens of {data['encoder']}, {data['tokens'][0]} frames."
+        f" Accuracy, and in brackets points above no merging with their 95% interval, from {len(set(data['groups']))}"
+        f" {what} drawn with replacement; bold where it leaves out zero. {plan['folds']} folds. Of"
+        f" {100 * near['together']:.0f}% of the clips the one that looks most alike belongs to the same (chance:"
+        f" {100 * near['chance']:.0f}%). {' '.join(study_labelled.meaning(report, split) for split in splits)}"
+    )
+    return "\n\n".join([*parts, f"{told} {_made(report)}"])
+
+
+def _real_cell(row: Mapping) -> str:
+    shown = f"{100 * row['accuracy'][0]:.1f}"
+    if "minus_none" not in row:
+        return shown
+    text = study_labelled.span(row["minus_none"], "+")
+    _, low, high = row["minus_none"]
+    return f"{shown} [{text}]" if low <= 0 <= high else f"{shown} [**{text}**]"
+
+
+def real_yoga() -> str:
+    """75 clips of yoga in five poses."""
+    return _real("real_yoga")
+
+
+def real_surveillance() -> str:
+    """120 clips of surveillance cameras, fight or not."""
+    return _real("real_surveillance")
+
+
+def reducers() -> str:
+    """Every reducer at every budget, by what it needs, best first at the middle budget."""
+    report = budgets.load()
+    gammas = sorted({row["gamma"] for row in report["rows"]} - {1.0})
+    at = {(row["strategy"], row["gamma"]): row for row in report["rows"]}
+    middle = 6.0 if 6.0 in gammas else gammas[0]
+    cells = []
+    for row in (row for row in report["rows"] if row["gamma"] == middle):
+        name = row["strategy"]
+        own = [at[name, gamma] for gamma in gammas]
+        shown = [percent(one["accuracy"]["all"]) + f" ({one['tokens']})" * budgets.ragged(name) for one in own]
+        cost = (f"{row['flops'] / 1e6:.1f}", f"x{row['time']['median']:.2f}")
+        cells.append((name, budgets.need(name), *shown, f"{row['recall'][0]:.2f}", *cost))
+    none = at["none", 1.0]
+    head = ("reducer", "needs", *(f"1 in {gamma:g} left" for gamma in gammas), f"recall, 1 in {middle:g}",
+            "MFLOPs", "time, of uniform's")  # fmt: skip
+    films_ = report["films"]
+    told = (
+        f"No merging: {percent(none['accuracy']['all'])} with {none['tokens']} tokens. Accuracy of a linear reader in "
+        f"percent, mean ± 95% interval (Student's t) over {none['seeds']} seeds; {films_['test']} test films of "
+        f"{films_['frames']} frames. In brackets the mean number of tokens that a reducer of uneven counts left. "
+        f"Time: a call on {budgets.PACE} films, 1 in 6 left."
+    )
+    return f"{_table(head, cells)}\n\n{told} {_made(report)}"
+
+
+# Those of a second line come once they are measured: a table without its file would have nothing to say.
 TABLES = {
     make.__name__: make
     for make in (
-        *(retention, trained, plugged, variants, masks),
+        *(retention, trained, plugged, variants, masks, stand_in),
         *(machines, network, training, operator, growth, forecast, cuda),
+        *(
+            make
+            for name, make in (
+                ("real_yoga", real_yoga),
+                ("real_surveillance", real_surveillance),
+                ("reducers", reducers),
+                ("bench_reading", reading),
+                ("bench_hosts", host_models),
+            )
+            if (RESULTS / f"{name}.json").is_file()
+        ),
     )
 }
 

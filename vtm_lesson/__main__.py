@@ -9,7 +9,9 @@ COMMANDS = {
     "lab": ("teaching.lab", "copy the lessons into your own folder, and open them in JupyterLab"),
     "bench": ("measuring.bench", "time and memory of operator and network, side by side (--quick: a look)"),
     "compare": ("study.report", "strategies against each other: table, figure, JSON (--quick: less than 3 minutes)"),
+    "train": ("study.longform_command", "LVU, Breakfast, COIN or your films: features, training, scores, a table"),
     "features": ("datasets.extraction", "films to tokens, once, kept on the disk; goes on where it was stopped"),
+    "reducers": ("study.budgets", "every reducer at every budget: what it keeps and what it costs (--quick: a look)"),
     "variants": (
         "study.variants",
         "gamma, R, chunks, averages and pooling of learnable VTM, trained on top of a study",

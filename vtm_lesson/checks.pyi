@@ -23,6 +23,12 @@ from .teaching.lessons_comparison import mean_interval as mean_interval
 from .teaching.lessons_comparison import seeds_needed as seeds_needed
 from .teaching.lessons_comparison import told_apart as told_apart
 from .teaching.lessons_comparison import tuned_interval as tuned_interval
+from .teaching.lessons_data import fair_split as fair_split
+from .teaching.lessons_data import feature_bytes as feature_bytes
+from .teaching.lessons_data import film_prediction as film_prediction
+from .teaching.lessons_data import grouped_interval as grouped_interval
+from .teaching.lessons_data import leaking_groups as leaking_groups
+from .teaching.lessons_data import mean_predictor_error as mean_predictor_error
 from .teaching.lessons_learnable import drawn_targets as drawn_targets
 from .teaching.lessons_learnable import gradient_of_saliency as gradient_of_saliency
 from .teaching.lessons_learnable import group_numbers as group_numbers
@@ -45,12 +51,12 @@ from .teaching.lessons_networks import checkerboard as checkerboard
 from .teaching.lessons_networks import merge_by_size as merge_by_size
 from .teaching.lessons_networks import tokens_left as tokens_left
 from .teaching.lessons_networks import vit_multiply_adds as vit_multiply_adds
+from .teaching.lessons_saliency import affine_camera as affine_camera
 from .teaching.lessons_saliency import block_motion as block_motion
 from .teaching.lessons_saliency import box_targets as box_targets
 from .teaching.lessons_saliency import centre_share as centre_share
 from .teaching.lessons_saliency import centre_targets as centre_targets
 from .teaching.lessons_saliency import expected_coverage as expected_coverage
-from .teaching.lessons_saliency import first_target as first_target
 from .teaching.lessons_saliency import guesses_that_pay as guesses_that_pay
 from .teaching.lessons_saliency import motion_map as motion_map
 from .teaching.lessons_saliency import motion_probability as motion_probability

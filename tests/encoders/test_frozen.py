@@ -1,4 +1,4 @@
-"""Encoders: what the tokens of the project's own one tell, and how timm's are reached."""
+"""Encoders: what the tokens of the project's own one tell, and how timm's are reached by name."""
 
 import builtins
 
@@ -9,7 +9,7 @@ from safetensors.torch import load_file
 from sklearn.linear_model import LogisticRegression
 
 from vtm_lesson import data_path, films, hosts  # noqa: F401  hosts must come before timm
-from vtm_lesson.encoders import frozen as E
+from vtm_lesson.encoders import load_encoder, patch
 
 # isort: split
 import timm
@@ -17,7 +17,7 @@ import timm
 
 @pytest.fixture(scope="module")
 def encoder():
-    return E.load_encoder("patch")
+    return load_encoder("patch")
 
 
 def film_tokens(encoder, seeds):
@@ -46,7 +46,7 @@ def test_actor_and_gesture_can_be_read_from_tokens_of_unseen_films(encoder):
 
 
 def test_tokens_are_standardised_and_frozen(encoder):
-    frames, hue, _ = E.scenes(40, seed=5)
+    frames, hue, _ = patch.scenes(40, seed=5)
     tokens = encoder.encode(frames).flatten(0, 2)
     assert tokens.mean(0).abs().max() < 0.2 and (tokens.std(0) - 1).abs().max() < 0.25
     assert not any(p.requires_grad for p in encoder.parameters()) and not encoder.training
@@ -55,12 +55,12 @@ def test_tokens_are_standardised_and_frozen(encoder):
 
 
 def test_no_hue_is_special_in_the_training_scenes():
-    _, hue, gesture = E.scenes(200, seed=3)
+    _, hue, gesture = patch.scenes(200, seed=3)
     shares = torch.bincount(hue.flatten(), minlength=6)[1:] / (hue > 0).sum()
     assert (shares - 0.2).abs().max() < 0.04
     shares = torch.bincount(gesture[hue > 0], minlength=8) / (hue > 0).sum()
     assert (shares - 0.125).abs().max() < 0.04
-    assert all((a == b).all() for a, b in zip(E.scenes(3, seed=3), E.scenes(3, seed=3), strict=True))
+    assert all((a == b).all() for a, b in zip(patch.scenes(3, seed=3), patch.scenes(3, seed=3), strict=True))
 
 
 def test_shapes_grids_and_batches(encoder):
@@ -88,16 +88,16 @@ def test_wrong_frames_are_named(encoder, frames, words):
 
 def test_training_makes_the_same_weights_twice_and_a_small_file(tmp_path):
     for name in ("a", "b"):
-        E.train(tmp_path / name, n=32, epochs=1, dim=8)
+        patch.train(tmp_path / name, n=32, epochs=1, dim=8)
     a, b = load_file(tmp_path / "a"), load_file(tmp_path / "b")
     assert a.keys() == b.keys() and all((a[k] == b[k]).all() for k in a)
-    assert data_path(E.WEIGHTS).stat().st_size < 1_000_000
+    assert data_path(patch.WEIGHTS).stat().st_size < 1_000_000
 
 
 def test_missing_weights_say_how_to_make_them(monkeypatch, tmp_path):
-    monkeypatch.setattr(E, "WEIGHTS", tmp_path / "none.safetensors")
+    monkeypatch.setattr(patch, "WEIGHTS", tmp_path / "none.safetensors")
     with pytest.raises(RuntimeError, match="encoders train"):
-        E.load_encoder("patch")
+        load_encoder("patch")
 
 
 # ---- timm ----
@@ -106,7 +106,7 @@ def test_missing_weights_say_how_to_make_them(monkeypatch, tmp_path):
 @pytest.mark.parametrize("name", ["vit_tiny_patch16_224", "swin_tiny_patch4_window7_224", "resnet18"])
 def test_random_timm_encoders_warn_and_give_tokens_on_a_grid(name):
     with pytest.warns(UserWarning, match="random weights"):
-        encoder = E.load_encoder(f"random:{name}")
+        encoder = load_encoder(f"random:{name}")
     frames = films.make(0, frames=2, size=96).frames
     tokens = encoder.encode(frames)
     side = 14 if name.startswith("vit") else 7
@@ -125,7 +125,7 @@ def test_the_same_random_weights_each_time_and_no_one_elses_chance():
     want = torch.rand(1)
     torch.manual_seed(1)
     with pytest.warns(UserWarning):
-        a, b = (E.load_encoder("random:vit_tiny_patch16_224") for _ in range(2))
+        a, b = (load_encoder("random:vit_tiny_patch16_224") for _ in range(2))
     assert torch.rand(1) == want
     assert all((x == y).all() for x, y in zip(a.state_dict().values(), b.state_dict().values(), strict=True))
 
@@ -136,9 +136,9 @@ def test_without_internet_the_error_says_what_to_do(monkeypatch):
 
     monkeypatch.setattr(timm, "create_model", offline)
     with pytest.raises(RuntimeError, match=r'load_encoder\("patch"\).*random:vit_large'):
-        E.load_encoder("vit_large_patch16_224.augreg_in21k")
+        load_encoder("vit_large_patch16_224.augreg_in21k")
     with pytest.raises(ValueError, match="no encoder"):
-        E.load_encoder("vit_enormous")
+        load_encoder("vit_enormous")
 
 
 def test_the_patch_encoder_does_not_import_timm(monkeypatch):
@@ -149,4 +149,4 @@ def test_the_patch_encoder_does_not_import_timm(monkeypatch):
         return real(name, *rest, **more)
 
     monkeypatch.setattr(builtins, "__import__", guarded)
-    E.load_encoder("patch")
+    load_encoder("patch")

@@ -24,10 +24,13 @@ FRONT = [f"vtm_lesson.{name}" for name in vtm.__all__ if importlib.util.find_spe
 BEHIND = [
     f"vtm_lesson.{name}"
     for name in (
-        "encoders.PatchEncoder", "encoders.PatchEncoder.encode", "films.Film", "films.Film.patches", "films.make",
-        "films.sample", "films.write", "partition.n_targets", "study.probe.linear_probe", "study.probe.retain",
-        "tome.apply", "tome.patch_merge", "tome.remove", "tome.schedule", "training.Evaluation", "training.TrainingRun",
-        "video.Clip.patches",
+        "encoders.FrameEncoder.encode", "encoders.PatchEncoder", "encoders.PatchEncoder.encode",
+        "encoders.TimmEncoder", "encoders.add_options", "encoders.from_options", "films.Film", "films.Film.patches",
+        "films.make", "films.sample", "films.write", "hosts.apply", "hosts.reduce_video_tokens", "hosts.remove",
+        "hosts.shorten", "hosts.supported", "partition.n_targets", "study.longform.Config", "study.longform.Score",
+        "study.longform.experiment", "study.own.tried", "study.probe.linear_probe", "study.probe.retain",
+        "tome.apply", "tome.patch_merge", "tome.remove", "tome.schedule", "training.Evaluation",
+        "training.TrainingRun", "video.Clip.patches",
     )
 ]  # fmt: skip
 

@@ -2,13 +2,18 @@
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vtm_lesson.merging import Merge, match
 from vtm_lesson.merging.partition import uniform
-from vtm_lesson.merging.registry import choose, reducer, reducers
-from vtm_lesson.merging.strategies import Context, is_ragged, reduce
+from vtm_lesson.merging.registry import choose, describe, reducer, reducers
+from vtm_lesson.merging.strategies import SIGNALS, Context, is_ragged, reduce, signals
+
+# What a Context holds for each token, (B, n, ...).
+FIELDS = (*("keys", "position", "size", "motion", "oracle", "saliency", "relative", "attention", "entropy", "pixels"),)
+# Those that draw: another seed, another Merge.
+BY_CHANCE = ("random", "motion", "relative", "learnable", "oracle", "drop", "cells")
 
 
 def context(batch=2, frames=3, height=4, width=5, gamma=4.0, r=1.0, seed=0, keys=None):
@@ -21,7 +26,25 @@ def context(batch=2, frames=3, height=4, width=5, gamma=4.0, r=1.0, seed=0, keys
     position = torch.arange(n).expand(batch, n)
     c = Context(keys, gamma, frames, height, width, position, torch.ones(batch, n), score, score, score)
     c.relative, c.generator, c.r = score, torch.Generator().manual_seed(seed), r
+    c.attention, c.entropy, c.depth = score / score.sum(1, keepdim=True), -score, (seed % 3, 3)
+    c.pixels = torch.rand(batch, n, 4, generator=generator)
     return c
+
+
+def some_of(c: Context, places: torch.Tensor) -> Context:
+    """The same with some of its tokens, (B, k) ascending: as after a first merge."""
+    for name in FIELDS:
+        value = getattr(c, name)
+        index = places.view(*places.shape, *[1] * (value.dim() - 2)).expand(*places.shape, *value.shape[2:])
+        setattr(c, name, value.gather(1, index))
+    return c
+
+
+def scattered(shape, n, seed, **options) -> Context:
+    """A Context of n tokens at most, one or more, other ones in each item."""
+    c = context(*shape, seed=seed, **options)
+    order = torch.rand(c.keys.shape[:2], generator=torch.Generator().manual_seed(seed)).argsort(1)
+    return some_of(c, order[:, : max(1, min(n, c.n))].sort(1).values)
 
 
 def check_is_a_merge_of(merge: Merge, c: Context):
@@ -41,6 +64,7 @@ def check_is_a_merge_of(merge: Merge, c: Context):
 
 
 @pytest.mark.parametrize("name", reducers())
+@settings(max_examples=25, deadline=None)
 @given(
     shape=st.tuples(st.integers(1, 3), st.integers(1, 3), st.integers(1, 5), st.integers(1, 5)),
     gamma=st.floats(1, 12),
@@ -51,17 +75,35 @@ def test_every_reducer_gives_a_merge_and_keeps_to_its_budget(name, shape, gamma,
     c = context(*shape, gamma=gamma, r=r, seed=seed)
     merge = reduce(reducer(name), c)
     check_is_a_merge_of(merge, c)
-    if is_ragged(reducer(name)):
-        assert c.n_targets <= int(merge.size().gt(0).sum(1).min())
-    else:
+    if not is_ragged(reducer(name)):
         assert merge.n_out == c.n_keep
+
+
+@pytest.mark.parametrize("name", reducers())
+@settings(max_examples=15, deadline=None)
+@given(
+    shape=st.tuples(st.integers(1, 3), st.integers(1, 4), st.integers(1, 5), st.integers(1, 5)),
+    n=st.integers(1, 60),
+    gamma=st.floats(1, 8),
+    seed=st.integers(0, 5),
+)
+def test_tokens_that_are_no_full_grid(name, shape, n, gamma, seed):
+    c = scattered(shape, n, seed, gamma=gamma)
+    c.size = torch.randint(1, 5, c.size.shape, generator=torch.Generator().manual_seed(seed)).float()
+    merge = reduce(reducer(name), c)
+    check_is_a_merge_of(merge, c)
+    later = c.position.gather(1, merge.keep)
+    counts = torch.full((len(later),), merge.n_out) if merge.count is None else merge.count
+    for item, count in enumerate(counts.tolist()):  # in order of time
+        assert later[item, :count].tolist() == sorted(set(later[item, :count].tolist()))
+    assert is_ragged(reducer(name)) or merge.n_out == c.n_keep
 
 
 @pytest.mark.parametrize("name", reducers())
 def test_a_seed_decides_everything(name):
     one, two, other = (reduce(reducer(name), context(seed=s, keys=torch.ones(2, 60, 6).cumsum(1))) for s in (0, 0, 1))
     assert torch.equal(one.group, two.group) and torch.equal(one.keep, two.keep)
-    if name in ("random", "motion", "relative", "learnable", "oracle", "drop"):
+    if name in BY_CHANCE:
         assert not torch.equal(one.group, other.group)
 
 
@@ -69,7 +111,7 @@ def test_a_seed_decides_everything(name):
 def test_videos_of_a_batch_know_nothing_of_each_other(name):
     def some(seed, *items):
         c = context(batch=3)
-        for field in ("keys", "position", "size", "motion", "oracle", "saliency", "relative"):
+        for field in FIELDS:
             setattr(c, field, getattr(c, field)[list(items)])
         c.top, c.generator = True, torch.Generator().manual_seed(seed)  # `top`: as little chance as there can be
         return reduce(reducer(name), c)
@@ -95,9 +137,11 @@ def test_averages_are_those_of_the_tokens_that_count(name):
     x = torch.randn(2, 60, 3, generator=torch.Generator().manual_seed(9))
     weight = torch.rand(2, 60, generator=torch.Generator().manual_seed(8))
     counted = torch.ones(2, 60) if merge.dropped is None else (~merge.dropped).float()
+    if merge.weight is not None:
+        counted = counted * merge.weight
     for given_weight in (None, weight):
         w = counted if given_weight is None else counted * given_weight
-        y = merge(x, given_weight)
+        y = merge.mean(x, given_weight)
         for item, m in ((0, 0), (1, merge.n_out // 2)):
             mine = merge.group[item] == m
             if not bool(mine.any()):  # padding of an item with fewer tokens
@@ -106,6 +150,83 @@ def test_averages_are_those_of_the_tokens_that_count(name):
             expected = (x[item] * w[item, :, None])[mine].sum(0) / w[item][mine].sum()
             torch.testing.assert_close(y[item, m], expected)
     assert merge.unmerge(merge(x)).shape == x.shape
+
+
+@pytest.mark.parametrize("name", reducers())
+def test_values_have_a_gradient_and_choices_none(name):
+    c = context(seed=4)
+    c.keys.requires_grad_()
+    merge = reduce(reducer(name), c)
+    x = torch.randn(2, 60, 3, generator=torch.Generator().manual_seed(9)).requires_grad_()
+    merge(x, c.size).pow(2).sum().backward()
+    assert x.grad.isfinite().all() and c.keys.grad is None
+    share = merge.share(c.size)
+    assert torch.equal((x.grad != 0).any(-1), share > 0), "what counts has a gradient, and nothing else"
+
+
+@pytest.mark.parametrize("name", reducers())
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_keys_that_are_no_numbers_are_refused(name, bad):
+    c = context()
+    c.keys[1, 7, 2] = bad
+    with pytest.raises(ValueError, match="keys hold NaN or infinite numbers"):
+        reduce(reducer(name), c)
+
+
+@pytest.mark.parametrize("name", reducers())
+def test_a_signal_that_is_missing_is_named(name):
+    c, row = context(), next(row for row in describe() if row["name"] == name)
+    bare = Context(c.keys, c.gamma, c.frames, c.height, c.width, c.position, c.size)
+    if row["signal"] in ("", "depth"):
+        check_is_a_merge_of(reduce(reducer(name), bare), bare)
+        return
+    with pytest.raises(ValueError, match="needs " + SIGNALS[row["signal"]].split(":")[0]):
+        reduce(reducer(name), bare)
+    setattr(bare, row["signal"], getattr(c, row["signal"]))  # that one is enough
+    check_is_a_merge_of(reduce(reducer(name), bare), bare)
+
+
+@pytest.mark.cuda
+@pytest.mark.parametrize("name", reducers())
+def test_on_the_gpu_as_on_the_cpu(name):
+    c, there = scattered((2, 3, 4, 5), 50, 1), scattered((2, 3, 4, 5), 50, 1)
+    for field in FIELDS:
+        setattr(there, field, getattr(there, field).cuda())
+    c.top = there.top = True
+    there.generator = torch.Generator("cuda").manual_seed(0)
+    merge = reduce(reducer(name), there)
+    assert merge.group.is_cuda and merge(there.keys).isfinite().all()
+    if name not in BY_CHANCE:
+        assert torch.equal(merge.group.cpu(), reduce(reducer(name), c).group)
+
+
+def test_what_each_says_about_itself():
+    rows = describe()
+    assert [row["name"] for row in rows] == reducers()
+    for row in rows:
+        what = reducer(row["name"])
+        assert row["source"] and row["cost"] and row["count"] == ("ragged" if is_ragged(what) else "fixed")
+        memory = getattr(what, "memory", lambda *_: 0)
+        small, large = ((what.flops(n, n // 6, 8), memory(n, n // 6, 8)) for n in (60, 600))
+        assert all(0 <= a <= b for a, b in zip(small, large, strict=True)), row
+    signal = {row["name"]: row["signal"] for row in rows}
+    assert (signal["top"], signal["learnable"], signal["uniform"]) == ("attention", "saliency", "")
+    assert signals(reducer("run_length", on="pixels")) == ("pixels",) and signals(reducer("run_length")) == ()
+
+
+@pytest.mark.parametrize("name", [name for name in reducers() if is_ragged(reducer(name))])
+def test_a_knob_goes_from_few_tokens_to_many(name):
+    """Monotonically, so that a budget can be met by halving."""
+    field, fewest, most = reducer(name).knob
+    c = context(batch=3, frames=6, seed=5)
+    c.keys = c.keys[:, :20].repeat(1, 6, 1) + 0.5 * c.keys  # alike in time, more or less
+    left = []
+    for i in range(9):
+        merge = reduce(reducer(name, **{field: fewest + (most - fewest) * i / 8}), c)
+        left.append(int((merge.size() > 0).sum()))
+    assert left == sorted(left) and left[0] < left[-1]
+    assert left[-1] == 3 * c.n, "all"
+    assert left[0] <= 3 * c.n / 4, "few"
 
 
 # ------------------------------------------------------------------------------------------------- each by itself
@@ -161,7 +282,7 @@ def test_drop_draws_as_the_strategies_do():
 def test_drop_by_a_score_that_is_not_there():
     c = context()
     c.saliency = None
-    with pytest.raises(ValueError, match="dropping by saliency needs it"):
+    with pytest.raises(ValueError, match="dropping by saliency needs a block that learns saliency"):
         reduce(reducer("drop", signal="saliency"), c)
 
 

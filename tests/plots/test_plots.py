@@ -271,10 +271,16 @@ def test_machine_report_says_what_counts(capsys):
 def test_dropped_patches_count_nothing_in_what_is_painted():
     film = np.array([0.2, 1.0, 0.4, 0.0], np.float32).repeat(3 * 4).reshape(1, 4, 4, 3)  # four rows of one patch each
     merge = Merge(torch.tensor([[0, 0, 1, 1]]), torch.tensor([[0, 2]]), torch.tensor([[False, True, False, True]]))
-    dropped = strips.dropped_of(merge, (1, 4, 1), 0)
-    painted = strips.average(film, merge.group.numpy().reshape(1, 4, 1), "patch", dropped)
+    assert strips.dropped_of(merge, (1, 4, 1), 0).ravel().tolist() == [False, True, False, True]
+    weight = strips.weight_of(merge, (1, 4, 1), 0)
+    painted = strips.average(film, merge.group.numpy().reshape(1, 4, 1), "patch", weight)
     np.testing.assert_allclose(painted[0, :, 0, 0], [0.2, 0.2, 0.4, 0.4], rtol=1e-6)
     assert strips.dropped_of(Merge.identity(1, 4), (1, 4, 1), 0) is None
+    weighed = Merge(merge.group, merge.keep, weight=torch.tensor([[3.0, 1.0, 1.0, 0.0]]))
+    weight = strips.weight_of(weighed, (1, 4, 1), 0)
+    painted = strips.average(film, merge.group.numpy().reshape(1, 4, 1), "patch", weight)
+    np.testing.assert_allclose(painted[0, :, 0, 0], [0.4, 0.4, 0.4, 0.4], rtol=1e-6)
+    assert strips.weight_of(Merge.identity(1, 4), (1, 4, 1), 0) is None
 
 
 def test_readme_picture(tmp_path, capsys):

@@ -6,11 +6,14 @@ import math
 from collections import Counter
 
 import pytest
+import torch
 from helpers import Colours
 
 from vtm_lesson import films
+from vtm_lesson.merging.strategies import Relative
+from vtm_lesson.network.model import VideoClassifier
 from vtm_lesson.study import report
-from vtm_lesson.study.experiment import TRIALS, Comparison, Job, Study
+from vtm_lesson.study.experiment import CHOSEN, TRIALS, Comparison, Job, Study, forward, network
 from vtm_lesson.study.report import figure, main, table
 from vtm_lesson.study.statistics import difference, interval, summary, verdicts
 
@@ -41,7 +44,7 @@ def test_every_strategy_is_there_at_one_budget(finished):
     rows = summary(finished.records("a", "b", "c"))
     for kind, place in (("a", ""), ("c", "before_attention"), ("c", "after_attention"), ("b", "after_attention")):
         mine = [r for r in rows if r["evidence"] == kind and r["place"] == place and r["strategy"] != "none"]
-        assert {"random", "uniform", "centre", "boundary", "motion", "learnable", "oracle"} <= {
+        assert {"random", "uniform", "centre", "boundary", "motion", "relative", "learnable", "oracle"} <= {
             r["strategy"] for r in mine
         }
         assert len({r["tokens"] for r in mine if r["strategy"] != "auxiliary"}) == 1
@@ -156,7 +159,7 @@ def test_no_choice_looks_at_test_films(finished, tmp_path, monkeypatch):
     monkeypatch.setattr(finished, "test", Hidden())
     monkeypatch.setattr(finished, "scored", lambda model, items, seed: {} if items is finished.test else pytest.fail())
     tuned = [finished.do(job) for job in finished.jobs() if job.evidence == "tune"]
-    assert len(tuned) == 5 * 6 and all(0 <= trial["accuracy"] <= 1 for trial in tuned)
+    assert len(tuned) == 6 * 6 and all(0 <= trial["accuracy"] <= 1 for trial in tuned)
     assert "losses" in finished.do(Job("c", "learnable", "after_attention", 6))
 
 
@@ -166,6 +169,32 @@ def test_the_best_trial_is_chosen(finished, monkeypatch):
     monkeypatch.setattr(finished, "study", Study(**{**TINY.__dict__, "tune": True}))
     assert finished.chosen("motion") == TRIALS["motion"][2]
     assert len({len(trials) for trials in TRIALS.values()}) == 1
+
+
+def test_relative_motion_has_its_own_settings(finished):
+    """The study's "relative" is the strategy with the settings that were chosen, or, without tuning, a fixed one."""
+    assert finished.strategy("relative", 0) == Relative(**CHOSEN["relative"])
+    assert [finished.strategy("relative", 0, settings) for settings in TRIALS["relative"]] == [
+        Relative(temperature, prior) for temperature in (1.0, 2.0, 4.0) for prior in (0.0, 1.5)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("merges", "wants"),
+    [({"partition": "motion"}, False), ({"partition": "random"}, False), ({"partition": None}, False),
+     ({"partition": "relative"}, True), ({"partition": Relative(prior=1.5)}, True), ({"reducer": "drop"}, True)],
+)  # fmt: skip
+def test_the_camera_is_fitted_for_those_who_may_ask_for_it(finished, monkeypatch, merges, wants):
+    seen = []
+
+    def watched(self, tokens, **known):
+        seen.append(known.get("vectors"))
+        return tokens.mean((1, 2, 3))
+
+    model = VideoClassifier(**network(TINY), **merges)
+    monkeypatch.setattr(VideoClassifier, "forward", watched)
+    forward(model.eval(), {"tokens": torch.zeros(1, 2, 2, 2, 6), "motion": None, "oracle": None, "vectors": "given"})
+    assert seen == (["given"] if wants else [None])
 
 
 # ------------------------------------------------------------------------------------------------ the report
@@ -274,6 +303,7 @@ def test_stored_study_has_five_seeds_of_what_the_lessons_conclude_from(stored):
     for evidence, place in (("a", ""), *((kind, place) for kind in "bc" for place in places)):
         for name in ("random", "uniform", "centre", "boundary", "motion", "learnable", "oracle"):
             assert found(stored, evidence, name, place)["seeds"] >= 5
+    assert found(stored, "a", "relative")["seeds"] >= 5
     trials = Counter(record["strategy"] for record in stored["results"] if record["evidence"] == "tune")
     assert trials == {name: len(TRIALS[name]) for name in stored["study"]["strategies"]}
 
@@ -284,6 +314,9 @@ def test_stored_recall_is_what_the_lessons_say(stored):
     for way in films.WAYS:
         assert mean(learned, "recall", way) > 3 * chance
     assert mean(motion, "recall", "roaming") > 3 * chance and mean(motion, "recall", "handheld") < chance
+    relative = found(stored, "a", "relative")
+    for way in films.WAYS:  # nothing is lost where the camera stands, most is won where it moves
+        assert mean(relative, "recall", way) > max(chance, mean(motion, "recall", way) - 0.05)
     centre, boundary = found(stored, "a", "centre"), found(stored, "a", "boundary")
     assert mean(centre, "recall", "centred") > mean(boundary, "recall", "centred")
 

@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import save_file
 
 import vtm_lesson as vtm
 from vtm_lesson.datasets.lists import ListError
+from vtm_lesson.paths import data_path
 from vtm_lesson.study import footage, report
 
 
@@ -73,6 +75,93 @@ def test_the_command(painted, tmp_path, capsys):
     assert "has masks in" in capsys.readouterr().err
     assert report.main(["--masks", masks]) == 2
     assert "--masks needs --data" in capsys.readouterr().err
+
+
+class Grey:
+    """An encoder of one channel: how bright a patch is."""
+
+    patch = 8
+
+    def encode(self, frames):
+        light = torch.as_tensor(np.asarray(frames)).float().mean(-1)
+        return light.unflatten(1, (-1, 8)).unflatten(3, (-1, 8)).mean((2, 4))[..., None]
+
+
+def test_scores_of_tokens_are_rows_of_their_own(painted):
+    """A score that knows the object finds as much as the oracle, one that avoids it nothing; draws take turns."""
+    pairs = footage.masked(painted / "films", painted / "masks")[:2]
+    shown = [footage.shown_share(masks, np.arange(12) / 12, 12.0, 96, 8) for _, masks in pairs]
+    calls = []
+
+    def at(sign):
+        def score(tokens):
+            calls.append(sign)
+            film = 0 if len(calls) <= 3 else 1
+            return sign * 1000.0 * shown[film].flatten()[None]
+
+        return score
+
+    settings = {"size": 96, "patch": 8, "draws": 2, "progress": False, "encoder": Grey()}
+    scores = {"finds": [at(1)], "both": [at(1), at(-1)]}
+    found = footage.recall_of_objects(pairs, scores=scores, **settings)
+    recall = {name: mean for name, (mean, _, _) in found["recall"].items()}
+    assert recall["finds"] == pytest.approx(recall["oracle"], abs=0.02)
+    assert recall["both"] == pytest.approx(recall["finds"] / 2, abs=0.02)
+    assert list(recall)[-3:] == ["finds", "both", "oracle"] and len(calls) == 6
+    with pytest.raises(ListError, match=r"12 x 12 tokens a frame, masks are counted on 6 x 6 patches"):
+        footage.recall_of_objects(pairs, scores=scores, **settings | {"patch": 16})
+    with pytest.raises(ListError, match="needs an encoder"):
+        footage.recall_of_objects(pairs, scores=scores, **settings | {"encoder": None})
+
+
+def store(folder, names, tokens):
+    """A folder of features, as `vtm.features` leaves it, in as much as is read here."""
+    folder.mkdir()
+    films = [f"{name}/{k}.mp4" for k, name in enumerate(names)]
+    save_file({f"{film}/tokens": x for film, x in zip(films, tokens, strict=True)}, folder / "shard-00000.safetensors")
+    (folder / "index.jsonl").write_text(json.dumps({"shard": "shard-00000.safetensors", "films": films}) + "\n")
+    return folder
+
+
+def test_saliency_is_learned_from_the_names_of_folders(tmp_path):
+    """One token in nine says the class, the others are noise: the saliency is high there."""
+    chance = torch.Generator().manual_seed(0)
+    tokens = torch.randn(24, 2, 3, 3, 4, generator=chance)
+    sign = torch.tensor([1.0, -1.0]).repeat(12)
+    tokens[:, :, 1, 1, 0] = 3.0  # what the actor looks like
+    tokens[:, :, 1, 1, 1] = 3 * sign[:, None]  # what it does
+    names = ["left" if one > 0 else "right" for one in sign]
+    (saliency,) = footage.learned(store(tmp_path / "clips", names, tokens.half()), seeds=1)
+    score = saliency.score(tokens.flatten(1, 3)).view(24, 2, 3, 3)
+    assert float(score[:, :, 1, 1].mean()) > float(score.mean()) + 0.3
+    with pytest.raises(ListError, match="one class only"):
+        footage.learned(store(tmp_path / "alike", ["left"] * 24, tokens.half()), seeds=1)
+    with pytest.raises(ListError, match="--saliency takes a folder"):
+        footage.learned(tmp_path)
+
+
+def test_the_command_takes_saliency_and_a_decoder(painted, tmp_path, capsys, monkeypatch):
+    clips = store(tmp_path / "clips", ["left", "right"] * 4, torch.randn(8, 2, 3, 3, 1).half())
+    monkeypatch.setattr(report, "from_options", lambda args: Grey())
+    monkeypatch.setattr(footage, "decoder", lambda path: lambda tokens: tokens[..., 0])
+    real = footage.recall_of_objects
+    small = {"size": 96, "patch": 8, "draws": 1, "progress": False}
+    monkeypatch.setattr(footage, "recall_of_objects", lambda *a, **more: real(*a, **small | more))
+    out = tmp_path / "masks.json"
+    given = ["--data", str(painted / "films"), "--masks", str(painted / "masks"), "--out", str(out)]
+    assert report.main([*given, "--saliency", str(clips), "--decoder", "decoder.safetensors"]) == 0
+    assert "learned on clips" in capsys.readouterr().out
+    stored = json.loads(out.read_text())
+    assert {"learned on clips", "decoder"} <= set(stored["recall"]) and "--saliency" in stored["command"]
+    assert report.main([*given, "--saliency", str(tmp_path)]) == 2
+    assert "--saliency takes a folder" in capsys.readouterr().err
+
+
+def test_stored_masks_say_what_the_lesson_says():
+    recall = json.loads(data_path("results/real_masks.json").read_text())["recall"]
+    assert recall["motion"][2] < 1 / 6 < recall["centre"][0] and recall["relative"][1] > recall["centre"][0]
+    assert recall["learned on yoga"][2] < 1 / 6 < recall["learned on surveillance"][2]
+    assert max(recall, key=lambda name: recall[name][0]) == "oracle" and recall["decoder"][0] > recall["relative"][0]
 
 
 def test_none_of_it_is_a_list_error_by_accident(tmp_path):

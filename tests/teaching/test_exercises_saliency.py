@@ -75,20 +75,28 @@ def painted(blocks, height, width, first=lambda middle, length: middle - length 
     return torch.tensor(moved)
 
 
-def chance(share, actor, rest, temperature, mean=None, size=1000):
-    """With a film of `size` tokens, or as near to it as the share allows."""
-    average = share * actor + (1 - share) * rest if mean is None else mean(share, actor, rest)
-    motion = torch.tensor([actor, rest], dtype=torch.float64) / max(average, 1e-6)
-    power = (temperature * (motion - motion.max())).exp() * torch.tensor([share, 1 - share], dtype=torch.float64)
-    return power[0] / power.sum()
-
-
 def counted(blocks, share, ratio):
     """With odds, which grow by `ratio` in every block."""
     if share == 1:
         return 1.0
     odds = share / (1 - share) * ratio**blocks
     return odds / (1 + odds)
+
+
+def fitted_by_hand(vectors, weight, power=1.0, constant=True, part=lambda rest, model: rest, over=None):
+    """Normal equations, one frame at a time. over: the frames that a model is fitted to, by default its own."""
+    frames, height, width, _ = vectors.shape
+    place = [[float(constant), column - 2.0, row - 1.0] for row in range(height) for column in range(width)]
+    a = torch.tensor(place, dtype=torch.float64)
+    found = []
+    for frame in range(frames):
+        wa, wb = torch.zeros(3, 3, dtype=torch.float64), torch.zeros(3, 2, dtype=torch.float64)
+        for other in over(frames) if over else [frame]:
+            w = weight[other].flatten().double() ** power
+            wa, wb = wa + a.T @ (w[:, None] * a), wb + a.T @ (w[:, None] * vectors[other].reshape(-1, 2).double())
+        model = a @ torch.linalg.pinv(wa) @ wb
+        found.append(part(vectors[frame].reshape(-1, 2).double() - model, model).norm(dim=-1).view(height, width))
+    return torch.stack(found)
 
 
 WRONG = [
@@ -119,13 +127,12 @@ WRONG = [
     ("motion_map", "times the scale", "do not multiply", lambda *a: painted(*a, way=lambda *v: v[2] * longer(*v))),
     ("motion_map", "always 4", None, lambda *a: painted(*a, way=lambda x, y, s: math.hypot(x, y) / 4)),
     ("motion_map", "turned round", "yours covers other pixels", lambda b, h, w: painted(b, w, h).T),
-    ("first_target", "no share", "equally many", lambda f, *a: chance(0.5, *a, lambda _, v, r: f * v + (1 - f) * r)),
-    ("first_target", "mean of two numbers", "mean of two numbers", lambda *a: chance(*a, lambda f, v, r: (v + r) / 2)),
-    ("first_target", "no mean", "not divided by the film's mean", lambda *a: chance(*a, lambda *_: 1.0)),
-    ("first_target", "share of the motion", "share of all motion", lambda f, a, r, t: of_all_motion(f, a, r)),
-    ("first_target", "no temperature", "temperature has no effect", lambda f, a, r, t: chance(f, a, r, 1.0)),
-    ("first_target", "the others", "one of the others", lambda *a: 1 - chance(*a)),
-    ("first_target", "divided by it", None, lambda f, a, r, t: chance(f, a, r, 1 / max(t, 1e-3))),
+    ("affine_camera", "no weights", "weights have no effect", lambda v, w: fitted_by_hand(v, w, power=0.0)),
+    ("affine_camera", "weights twice", "counts twice", lambda v, w: fitted_by_hand(v, w, power=2.0)),
+    ("affine_camera", "one camera", "One camera for the whole film", lambda v, w: fitted_by_hand(v, w, over=range)),
+    ("affine_camera", "the camera", "asked is what is left", lambda v, w: fitted_by_hand(v, w, part=lambda _, m: m)),
+    ("affine_camera", "the median", "your turn 5", lambda v, w: checks.without_camera.answer(v)),
+    ("affine_camera", "no constant", None, lambda v, w: fitted_by_hand(v, w, constant=False)),
 ]  # fmt: skip
 
 RIGHT = [
@@ -135,7 +142,7 @@ RIGHT = [
     ("box_targets", "a list", lambda *a: one_outside_first(*a).tolist()),
     ("centre_share", "odds", counted),
     ("motion_map", "pixel by pixel", painted),
-    ("first_target", "powers", chance),
+    ("affine_camera", "normal equations", fitted_by_hand),
 ]
 
 
@@ -145,10 +152,6 @@ def a_box(*arguments):
 
 def longer(x, y, scale):
     return math.hypot(x, y)
-
-
-def of_all_motion(share, actor, rest):
-    return share * actor / (share * actor + (1 - share) * rest) if actor + rest else share
 
 
 @pytest.mark.parametrize(("name", "what", "told", "answer"), WRONG, ids=[f"{row[0]}: {row[1]}" for row in WRONG])

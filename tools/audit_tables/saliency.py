@@ -94,7 +94,11 @@ EQUAL: list[tuple[str, str, str]] = [
         "moved[top:top + h, left:left + w] = math.hypot(dy, dx) / scale",
         "the root of a sum of squares does not care for their order",
     ),
-    ("first_target", "return torch.tensor(weights).softmax(-1)[0].item()", "of one axis the last is the first"),
+    (
+        "affine_camera",
+        "return (places @ camera - vectors.flatten(1, 2)).norm(dim=-1).view_as(weight)",
+        "a vector and its opposite are equally long",
+    ),
 ]
 
 
@@ -131,6 +135,12 @@ def _painted(dice: random.Random) -> tuple:
     return torch.tensor(blocks), 8 * rows - dice.randint(0, 3), 8 * columns - dice.randint(0, 3)
 
 
+def _weighted(dice: random.Random) -> tuple:
+    """Vectors of a few frames, more patches than the six numbers can fit, and a weight for each."""
+    shape = dice.randint(1, 4), dice.randint(3, 6), dice.randint(3, 6)
+    return normal(dice, *shape, 2) * 3, normal(dice, *shape).abs() + 0.05
+
+
 # Random inputs that an exercise's text allows
 RANDOM: dict[str, Callable[[random.Random], tuple]] = {
     "centre_targets": lambda d: (
@@ -145,15 +155,10 @@ RANDOM: dict[str, Callable[[random.Random], tuple]] = {
     "centre_share": lambda d: (d.randint(0, 5), d.random(), d.uniform(0.3, 5)),
     "block_motion": _moving,
     "motion_map": _painted,
-    "first_target": lambda d: (
-        d.uniform(0.01, 0.99),
-        d.uniform(0, 10),
-        d.uniform(0, 10),
-        d.uniform(0, 6),
-    ),
     "motion_probability": lambda d: (
         normal(d, d.randint(1, 4), d.randint(2, 5), d.randint(2, 5)).abs() * 10 ** d.uniform(-2, 2),
         d.uniform(0.5, 4),
     ),
     "without_camera": lambda d: (normal(d, d.randint(1, 4), d.randint(2, 5), d.randint(2, 5), 2) * 3,),
+    "affine_camera": _weighted,
 }

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..paths import data_path, is_checkout
-from . import frozen, tiny_vit
+from . import patch, tiny_vit
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -19,13 +19,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--steps", type=int, default=1200, help="of the tiny ViT")
     parser.add_argument("--films", type=int, default=tiny_vit.FILMS, help="of the tiny ViT")
     given = parser.parse_args(argv)
-    module = frozen if given.network == "patch" else tiny_vit
+    module = patch if given.network == "patch" else tiny_vit
     stored = data_path() / module.WEIGHTS
     path = given.out or (stored if is_checkout() else Path(stored.name))
     if given.network == "patch":
         print("Some minutes on two cores: scenes first, then training.")
-        made = frozen.train(path)
-        print("unseen scenes: " + ", ".join(f"{name} {share:.3f}" for name, share in frozen.accuracy(made).items()))
+        made = patch.train(path)
+        print("unseen scenes: " + ", ".join(f"{name} {share:.3f}" for name, share in patch.accuracy(made).items()))
     else:
         print(f"About ten minutes on one core: films first, then {given.steps} steps.")
         print(f"right on new frames: {tiny_vit.train(path, given.steps, n_films=given.films):.1%}")

@@ -1,350 +1,154 @@
-"""Frozen encoders: frames to tokens. One that the project trained on its own films, and timm's by name.
+"""Frozen encoders by name: frames to tokens. The project's own, timm's, and those of Hugging Face's Transformers.
 
     encoder = load_encoder("patch")
     tokens = encoder.encode(film.frames)        # (L, H, W, 3) uint8 -> (L, h, w, C) float32
 
-The paper's encoders are large and trained on ImageNet or Kinetics; load them by timm's names where the internet is
-there. The course needs neither: `PatchEncoder` is small, and its weights are in the repository. It was trained to tell
-the hue and the gesture of any figure in a patch, with all hues alike, so it knows nothing of who the actor is: to
-find the tokens that matter is left to the partition.
-
-    python -m vtm_lesson.encoders train         # makes data/weights/patch.safetensors again, in some minutes
+The paper's encoders are large and trained on ImageNet or Kinetics; load them by name where the internet is there, or
+from a file. The course needs neither: `PatchEncoder` is small, and its weights are in the repository.
 """
 
 from __future__ import annotations
 
-import os
-import warnings
+import argparse
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import torch
-import torch.nn.functional as F
-from einops import rearrange
-from safetensors.torch import load_file, save
-from torch import Tensor, nn
-from tqdm import tqdm
 
-from ..films.cast import ACTOR_HUE, GESTURES, PROP_HUES, sprite
-from ..films.making import ACTOR_SHARE
-from ..films.scenery import paint
-from ..paths import data_path
+from . import patch
+from .base import FrameEncoder
 
-WEIGHTS = "weights/patch.safetensors"
-HUES = (ACTOR_HUE, *PROP_HUES)
-PATCH = 8  # pixels
+TRANSFORMERS = "transformers:"
 
 
-class PatchEncoder(nn.Module):
-    """Frames to one token per 8 x 8 pixels. Each sees 48 x 48, as 8 x 8 do not show a gesture.
-
-    The tokens are standardised: mean 0 and variance 1 in every channel over the training scenes.
-
-    Parameters
-    ----------
-    dim : int, optional
-        C, the channels of a token.
-
-    Attributes
-    ----------
-    hue : nn.Linear
-        A head it was trained with: logits of no figure or one of 5 hues (0 none, 1 the actor's).
-    gesture : nn.Linear
-        The other one: logits of 8 gestures.
-
-    Examples
-    --------
-    >>> import torch, vtm_lesson as vtm
-    >>> encoder = vtm.load_encoder("patch")  # a trained PatchEncoder
-    >>> tokens = encoder(torch.zeros(1, 3, 32, 64))
-    >>> tokens.shape, encoder.hue(tokens).shape
-    (torch.Size([1, 4, 8, 48]), torch.Size([1, 4, 8, 6]))
-    """
-
-    def __init__(self, dim: int = 48):
-        super().__init__()
-        self.dim = dim
-        self.see = nn.Sequential(
-            nn.Conv2d(3, 32, 4, stride=4),
-            nn.GELU(),
-            nn.Conv2d(32, 64, 3, padding=1),
-            nn.GELU(),
-            nn.Conv2d(64, 96, 2, stride=2),
-            nn.GELU(),
-            nn.Conv2d(96, 96, 3, padding=1),
-            nn.GELU(),
-            nn.Conv2d(96, 96, 3, padding=1),
-            nn.GELU(),
-            nn.Conv2d(96, dim, 1),
-        )
-        self.standard = nn.BatchNorm2d(dim, affine=False, momentum=0.05)
-        self.hue = nn.Linear(dim, 1 + len(HUES))
-        self.gesture = nn.Linear(dim, len(GESTURES))
-
-    def forward(self, pixels: Tensor) -> Tensor:
-        """(B, 3, 8h, 8w) float32 from 0 to 1 -> tokens (B, h, w, C)."""
-        return self.standard(self.see(2 * pixels - 1)).permute(0, 2, 3, 1)
-
-    def encode(self, frames: np.ndarray | Tensor, grid: tuple[int, int] | None = None, batch: int = 64) -> Tensor:
-        """Turn frames into tokens, one per 8 x 8 pixels.
-
-        Parameters
-        ----------
-        frames : array or Tensor
-            (L, H, W, 3) or (B, L, H, W, 3) uint8, RGB.
-        grid : (int, int), optional
-            (h, w): the frames are first resized so that there are h x w tokens. A figure in the training scenes is 2.5
-            to 4.5 tokens high. Default: H/8 x W/8.
-        batch : int, optional
-            Frames at a time.
-
-        Returns
-        -------
-        Tensor
-            (L, h, w, C) or (B, L, h, w, C) float32, on the CPU.
-
-        Raises
-        ------
-        ValueError
-            For other shapes or dtypes, and for frames that do not divide into patches.
-
-        Examples
-        --------
-        >>> import vtm_lesson as vtm
-        >>> clip = vtm.read_video(vtm.films.sample("centred"), frames=4, size=64)
-        >>> encoder = vtm.load_encoder("patch")
-        >>> encoder.encode(clip.frames).shape
-        torch.Size([4, 8, 8, 48])
-        >>> encoder.encode(clip.frames, grid=(6, 6)).shape
-        torch.Size([4, 6, 6, 48])
-        """
-        frames = _checked(frames)
-        height, width = (8 * n for n in grid) if grid else frames.shape[-3:-1]
-        if height % PATCH or width % PATCH or height < 1 or width < 1:
-            raise ValueError(
-                f"frames of {height} x {width} pixels do not divide into {PATCH} x {PATCH} patches; give"
-                f" grid=({max(1, height // PATCH)}, {max(1, width // PATCH)}), and they are resized."
-            )
-        return _encode(self, frames, (height, width), self.forward, batch)
-
-
-class TimmEncoder(nn.Module):
-    """A timm model as an encoder: one token per patch, class and register tokens left out."""
-
-    model: Any  # timm's models share names of methods, but no class that has them
-    mean: Tensor
-    std: Tensor
-
-    def __init__(self, model: nn.Module, settings: dict):
-        super().__init__()
-        self.model, self.size = model, tuple(settings["input_size"][1:])
-        self.dim = model.num_features
-        self.register_buffer("mean", torch.tensor(settings["mean"]).view(3, 1, 1), persistent=False)
-        self.register_buffer("std", torch.tensor(settings["std"]).view(3, 1, 1), persistent=False)
-
-    def forward(self, pixels: Tensor) -> Tensor:
-        """(B, 3, H, W) float32 from 0 to 1, of the model's own size -> tokens (B, h, w, C)."""
-        y = self.model.forward_features((pixels - self.mean) / self.std)
-        if y.dim() == 4:  # a pyramid; Swin has channels last, convolutional networks have them second
-            return y if y.shape[-1] == self.dim else y.permute(0, 2, 3, 1)
-        y = y[:, getattr(self.model, "num_prefix_tokens", 0) :]
-        height, width = self.model.patch_embed.grid_size
-        return y.unflatten(1, (height, width))
-
-    def encode(self, frames: np.ndarray | Tensor, grid: tuple[int, int] | None = None, batch: int = 8) -> Tensor:
-        """As `PatchEncoder.encode`; frames are resized to the model's own size, so its grid is the only one."""
-        tokens = _encode(self, _checked(frames), self.size, self.forward, batch)
-        if grid is not None and tuple(tokens.shape[-3:-1]) != tuple(grid):
-            raise ValueError(f"grid is {tuple(grid)}; this encoder gives {tuple(tokens.shape[-3:-1])}: leave grid out.")
-        return tokens
-
-
-def load_encoder(name: str = "patch", device: str | torch.device = "cpu") -> PatchEncoder | TimmEncoder:
+def load_encoder(
+    name: str = "patch",
+    device: str | torch.device = "cpu",
+    *,
+    weights: str | Path | None = None,
+    size: int | None = None,
+) -> FrameEncoder:
     """Load a frozen encoder, frames to tokens: in eval mode, and no parameter of it requires a gradient.
 
     Parameters
     ----------
     name : str, optional
-        "patch", the project's own; or a timm model by its name, downloaded if need be. "random:vit_tiny_patch16_224"
-        is that timm model with random weights: fine for timing, and warned about.
+        "patch", the project's own; or a timm model by its name, downloaded if need be; or "transformers:" and the
+        name or the folder of an image model of Hugging Face's Transformers, which has to be installed.
+        "random:vit_tiny_patch16_224" is that timm model with random weights: fine for timing, and warned about.
     device : str or torch.device, optional
         Where it computes. Its tokens come back to the CPU.
+    weights : str or Path, optional
+        Weights on the disk, so that no internet is needed: a file (.safetensors, .bin, .pth), or a folder with one.
+        Half precision becomes float32. A config.json of timm's in the folder says what preprocessing belongs to them.
+    size : int, optional
+        Pixels of a side of the frames that the model sees. Position embeddings are resampled to it. Default: what
+        the model was made for.
 
     Returns
     -------
-    PatchEncoder or TimmEncoder
-        `encode` turns frames into tokens, `dim` is their number of channels.
+    FrameEncoder
+        A PatchEncoder, TimmEncoder or TransformersEncoder. `encode` turns frames into tokens, `dim` is their number
+        of channels, `patch` their side in pixels, `size` that of a frame (None where any will do).
 
     Raises
     ------
     ValueError
-        For a name that does not exist.
+        For a name that does not exist, and for a size that the model cannot have.
     RuntimeError
-        If weights cannot be had. Offline, the download is tried for up to a minute first; set HF_HUB_OFFLINE=1 to be
-        told at once.
+        If weights cannot be had, or do not fit the model: the first keys that do not are named. Offline, the download
+        is tried for up to a minute first; set HF_HUB_OFFLINE=1 to be told at once.
+    ImportError
+        If Transformers is asked for and not installed.
+
+    Notes
+    -----
+    Names of timm and Transformers come from the Hugging Face hub. What was downloaded once lies in the folder that the
+    environment's HF_HOME names, and is found there without internet. A .bin or .pth file is opened with torch's
+    weights_only: it can hold tensors, and no program.
 
     Examples
     --------
     >>> import vtm_lesson as vtm
     >>> clip = vtm.read_video(vtm.films.sample("centred"), frames=4, size=64)
-    >>> tokens = vtm.load_encoder("patch").encode(clip.frames)
-    >>> tokens.shape
-    torch.Size([4, 8, 8, 48])
+    >>> encoder = vtm.load_encoder("patch")
+    >>> encoder.encode(clip.frames).shape, encoder.patch
+    (torch.Size([4, 8, 8, 48]), 8)
     """
-    encoder = _patch() if name == "patch" else _timm(name)
+    path = None if weights is None else Path(weights).expanduser()
+    encoder: FrameEncoder
+    if name == "patch":
+        if size is not None:
+            raise ValueError('"patch" takes frames of any size that divides by 8: leave size out.')
+        encoder = patch.load(path)
+    elif name.startswith(TRANSFORMERS):
+        from . import transformers_models
+
+        encoder = transformers_models.load(name.removeprefix(TRANSFORMERS), path, size)
+    else:
+        from . import timm_models
+
+        encoder = timm_models.load(name, path, size)
+    if encoder.size is not None and encoder.size % encoder.patch:
+        below = encoder.size // encoder.patch * encoder.patch
+        choice = f"{below} or {below + encoder.patch}" if below else f"{encoder.patch}"
+        raise ValueError(f"size is {encoder.size}; {name} has patches of {encoder.patch} pixels: give {choice}.")
+    encoder.name = name
     for parameter in encoder.parameters():
         parameter.requires_grad_(False)
     return encoder.eval().to(device)
 
 
-def _patch() -> PatchEncoder:
-    try:
-        stored = load_file(data_path(WEIGHTS))
-    except FileNotFoundError as absent:
-        raise RuntimeError(f"{WEIGHTS} is not in data/; make it: python -m vtm_lesson.encoders train") from absent
-    weights = {name: value.float() for name, value in stored.items()}
-    encoder = PatchEncoder(weights["hue.weight"].shape[1])
-    encoder.load_state_dict(weights)
-    return encoder
+def add_options(parser: argparse.ArgumentParser, default: str = "patch") -> None:
+    """Add the three options of every command that encodes films: --encoder, --weights, --encoder-size.
 
+    Parameters
+    ----------
+    parser : argparse.ArgumentParser
+        Gets the options.
+    default : str, optional
+        The encoder that is taken when none is asked for.
 
-def _timm(name: str) -> TimmEncoder:
-    from ..hosts import torchvision_repair  # noqa: F401  must come before timm
-
-    # isort: split
-    import timm
-
-    random, name = name.startswith("random:"), name.removeprefix("random:")
-    if not timm.is_model(name):
-        raise ValueError(f"{name!r} is no encoder: give 'patch', or a name from timm.list_models().")
-    if random:
-        warnings.warn(f"{name} has random weights: good for timing, its tokens mean nothing.", stacklevel=3)
-        # The same random weights every time, and nobody else's chance disturbed.
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(0)
-            model = timm.create_model(name, pretrained=False, num_classes=0)
-    else:
-        try:
-            model = timm.create_model(name, pretrained=True, num_classes=0)
-        except Exception as error:
-            raise RuntimeError(
-                f"the weights of {name} could not be had ({type(error).__name__}). With internet they are downloaded"
-                f' once; without, use load_encoder("patch"), or "random:{name}" for timing.'
-            ) from error
-    return TimmEncoder(model, timm.data.resolve_model_data_config(model))
-
-
-def _checked(frames: np.ndarray | Tensor) -> Tensor:
-    frames = torch.as_tensor(frames)
-    if frames.dtype != torch.uint8 or frames.dim() not in (4, 5) or frames.shape[-1] != 3 or 0 in frames.shape:
-        given = f"{frames.dtype} {tuple(frames.shape)}"
-        raise ValueError(f"frames are {given}; give (L, H, W, 3) or (B, L, H, W, 3) uint8.")
-    return frames
-
-
-@torch.no_grad()
-def _encode(encoder: nn.Module, frames: Tensor, size: tuple[int, int], forward, batch: int) -> Tensor:
-    device = next(encoder.parameters()).device
-    flat, tokens = frames.flatten(0, -4), []
-    # tqdm's bars for notebooks do not look at TQDM_DISABLE by themselves.
-    silent = bool(os.environ.get("TQDM_DISABLE"))
-    for part in tqdm(flat.split(batch), "Encoding", unit="batch", delay=2, leave=False, disable=silent):
-        pixels = part.to(device).permute(0, 3, 1, 2).float() / 255
-        if tuple(pixels.shape[-2:]) != size:
-            pixels = F.interpolate(pixels, size, mode="bilinear", antialias=True, align_corners=False)
-        tokens.append(forward(pixels).cpu())
-    return torch.cat(tokens).unflatten(0, frames.shape[:-3])
-
-
-# ------------------------------------------------------------------------------------------ training, done once
-
-
-def scenes(n: int, seed: int, size: int = 96, figures: int = 7) -> tuple[Tensor, Tensor, Tensor]:
-    """n single frames with figures of any hue and gesture, and what each patch shows.
-
-    Returns frames (n, size, size, 3) uint8, hue (n, h, w) int64 (0 no figure, 1 the actor's, 2 to 5 the props') and
-    gesture (n, h, w) int64. A patch is a figure's that covers at least ACTOR_SHARE of it, the largest if several do.
+    Examples
+    --------
+    >>> import argparse
+    >>> from vtm_lesson.encoders import add_options, from_options
+    >>> parser = argparse.ArgumentParser()
+    >>> add_options(parser)
+    >>> from_options(parser.parse_args([])).name
+    'patch'
     """
-    rng = np.random.Generator(np.random.PCG64([int(seed), 48]))
-    cells = size // PATCH
-    frames = np.empty((n, size, size, 3), np.uint8)
-    hue, gesture = np.zeros((2, n, cells, cells), np.int64)
-    for i in tqdm(range(n), "Painting scenes", unit="scene", delay=2):
-        if i % 8 == 0:  # painting a set takes longer than peopling it
-            world = paint(rng, 2 * size, 2 * size, size, (size, size))
-        y, x = (rng.random(2) * size).astype(int)
-        frames[i] = world[y : y + size, x : x + size]
-        owner = np.zeros((size, size), np.int64)
-        cast = [(0, 0)]
-        for _ in range(figures):
-            tone, act, tall, step, walks, mirror, x, y = rng.random(8).tolist()
-            cast.append((int(tone * len(HUES)) + 1, int(act * len(GESTURES))))
-            ink, inverse, body, foot = sprite(
-                cast[-1][1], int(step * 12), 21 + int(tall * 16), HUES[cast[-1][0] - 1], walks < 0.5, mirror < 0.5
-            )
-            left, top = int(x * size) - body.shape[1] // 2, int(y * (size + 8)) + 8 - foot
-            rows = slice(max(0, top), min(size, top + body.shape[0]))
-            columns = slice(max(0, left), min(size, left + body.shape[1]))
-            cut = slice(rows.start - top, rows.stop - top), slice(columns.start - left, columns.stop - left)
-            spot = frames[i, rows, columns]
-            spot[:] = ((spot * inverse[cut] + np.uint16(128)) >> np.uint16(8)) + ink[cut]
-            owner[rows, columns][body[cut] > 127] = len(cast) - 1
-        noise = rng.random((size, size), dtype=np.float32)
-        frames[i] += np.floor(noise * 7 - 3).astype(np.int8).astype(np.uint8)[..., None]
-        blocks = rearrange(owner, "(h p) (w q) -> h w (p q)", p=PATCH, q=PATCH)
-        area = np.stack([(blocks == k).mean(-1) for k in range(1, len(cast))], -1)
-        first = area.argmax(-1) + 1
-        first[area.max(-1) < ACTOR_SHARE] = 0
-        hue[i], gesture[i] = np.array(cast)[first].transpose(2, 0, 1)
-    return torch.from_numpy(frames), torch.from_numpy(hue), torch.from_numpy(gesture)
+    group = parser.add_argument_group("encoder")
+    group.add_argument(
+        "--encoder", default=default, metavar="NAME",
+        help=f"'patch', a name of timm's, or 'transformers:' and a name or folder (default: {default})",
+    )  # fmt: skip
+    group.add_argument("--weights", type=Path, metavar="PATH", help="its weights on the disk: a file, or a folder")
+    group.add_argument(
+        "--encoder-size", type=int, metavar="PIXELS",
+        help="side of the frames that it sees (default: what it was made for)",
+    )  # fmt: skip
 
 
-def train(path: Path, n: int = 4000, epochs: int = 16, dim: int = 48, seed: int = 0) -> PatchEncoder:
-    """Train the patch encoder on n painted scenes, write its weights to path (half precision), and return it."""
-    frames, hue, gesture = scenes(n, seed)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        encoder = PatchEncoder(dim)
-        order = [torch.randperm(n) for _ in range(epochs)]
-    steps = epochs * -(-n // 64)
-    optimiser = torch.optim.AdamW(encoder.parameters(), lr=3e-3, weight_decay=0.01)
-    # Not the recipe of `fit`: the stored weights were made with one cycle, which turns the momentum as well.
-    rates = torch.optim.lr_scheduler.OneCycleLR(optimiser, 3e-3, total_steps=steps, pct_start=0.1)
-    bar = tqdm(total=steps, desc="Training", unit="step")
-    for i in (part for epoch in order for part in epoch.split(64)):
-        tokens = encoder(frames[i].permute(0, 3, 1, 2).float() / 255)
-        here = hue[i] > 0
-        loss = F.cross_entropy(encoder.hue(tokens).flatten(0, 2), hue[i].flatten())
-        loss = loss + F.cross_entropy(encoder.gesture(tokens[here]), gesture[i][here])
-        optimiser.zero_grad()
-        loss.backward()
-        optimiser.step()
-        rates.step()
-        bar.update()
-        bar.set_postfix(loss=f"{loss.item():.3f}", refresh=False)
-    bar.close()
-    # The mean and variance of the finished encoder, over all scenes alike.
-    encoder.standard.reset_running_stats()
-    encoder.standard.momentum = None
-    with torch.no_grad():
-        for part in frames.split(64):
-            encoder(part.permute(0, 3, 1, 2).float() / 255)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(save({name: _stored(value) for name, value in encoder.state_dict().items()}))
-    return encoder.eval()
+def from_options(options: argparse.Namespace, device: str | torch.device = "cpu") -> FrameEncoder:
+    """Load the encoder that the options of `add_options` ask for.
 
+    Parameters
+    ----------
+    options : argparse.Namespace
+        With `encoder`, `weights` and `encoder_size`.
+    device : str or torch.device, optional
+        Where it computes.
 
-def _stored(value: Tensor) -> Tensor:
-    return value.half().contiguous() if value.is_floating_point() else value
+    Returns
+    -------
+    FrameEncoder
+        As `load_encoder`, which says what is raised, too.
 
-
-@torch.no_grad()
-def accuracy(encoder: PatchEncoder, n: int = 300, seed: int = 1) -> dict[str, float]:
-    """Share of patches of unseen scenes with the right hue, of the figures' patches, and with the right gesture."""
-    frames, hue, gesture = scenes(n, seed)
-    tokens = encoder.encode(frames)
-    right, here = encoder.hue(tokens).argmax(-1) == hue, hue > 0
-    act = encoder.gesture(tokens[here]).argmax(-1) == gesture[here]
-    shares = {"hue": right, "hue of figures": right[here], "hue of the rest": right[~here], "gesture": act}
-    return {name: float(share.float().mean()) for name, share in shares.items()}
+    Examples
+    --------
+    >>> import argparse
+    >>> from vtm_lesson.encoders import from_options
+    >>> from_options(argparse.Namespace(encoder="patch", weights=None, encoder_size=None)).dim
+    48
+    """
+    return load_encoder(options.encoder, device, weights=options.weights, size=options.encoder_size)

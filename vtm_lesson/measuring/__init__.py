@@ -8,6 +8,8 @@
     bench_operator.py   match and merge beside a plain implementation
     bench_network.py    the whole network beside its baselines
     bench_vit.py        ToMe in timm's ViTs
+    bench_hosts.py      five reducers in every family of host models
+    bench_reading.py    films read and made into features
     bench_kernels.py    the fused CUDA matcher, tile by tile
     bench_pieces.py     all of it on a GPU, in pieces that may be cut off
     bench.py            python -m vtm_lesson bench

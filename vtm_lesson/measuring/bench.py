@@ -11,6 +11,10 @@ Five parts, each with its JSON in `data/results/`:
 Times are medians over rounds in which versions take turns; ratios are taken within rounds. Every figure of memory
 comes from a process of its own (see `measuring.clock`), on CUDA from PyTorch's allocator. CUDA: not yet measured.
 
+With --hosts, five reducers in other people's networks (see `bench_hosts`): `bench_hosts.json`.
+
+With --reading, films read and made into features (see `bench_reading`): `bench_reading.json`.
+
 With --all, what a GPU wants to know, in pieces that may be cut off and resumed, float32 and bfloat16, each with its
 file `cuda_NAME.json`: tests, kernels, operator, vit, network, training, planner, growth (see `bench_pieces`).
 """
@@ -29,7 +33,7 @@ import torch
 
 from ..network.denormals import flushed_denormals
 from ..paths import data_path, is_checkout
-from . import bench_network, bench_operator, bench_pieces, clock, forecast, scaling
+from . import bench_hosts, bench_network, bench_operator, bench_pieces, bench_reading, clock, forecast, scaling
 from .bench_network import network, training
 from .bench_operator import operator
 from .machine import cores
@@ -48,6 +52,9 @@ PARTS: dict[str, tuple[Callable[..., dict], Callable[[dict], str], dict[str, Any
     "growth": (scaling.growth, scaling.text, {"sizes": (1024, 2048, 4096), "rounds": 1}),
     "planner": (forecast.trials, forecast.text, {"dim": 128, "chosen": forecast.TRIALS[:2]}),
 }
+# Asked for by themselves: each takes minutes, and most models of the first are of transformers.
+HOSTS = (bench_hosts.host_table, bench_hosts.text, {"size": bench_hosts.QUICK})
+READING = (bench_reading.reading_and_features, bench_reading.text, bench_reading.QUICK)
 
 
 @flushed_denormals()
@@ -64,7 +71,7 @@ def main(argv: list[str] | None = None) -> int:
         if part == "planner" and (args.device == "cuda" or args.dtype != "float32"):
             print("planner: this part is the processor's, in float32; --piece planner measures it on a GPU.")
             continue
-        measure, text, quick = PARTS[part]
+        measure, text, quick = HOSTS if part == "hosts" else READING if part == "reading" else PARTS[part]
         started = time.perf_counter()
         result = measure(**(quick if args.quick else {}) | _options(part, args))
         print(f"\n{text(result)}\n({time.perf_counter() - started:.0f} s)")
@@ -103,6 +110,9 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
         prog="python -m vtm_lesson bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--part", choices=(*PARTS, "all"), default="all", help="which part (default: all)")
+    parser.add_argument("--hosts", action="store_true", help="other people's networks, in place of these parts")
+    parser.add_argument("--reading", action="store_true", help="reading films and making features, in place of these")
+    parser.add_argument("--host-weights", type=Path, metavar="FILE", help="of a trained ViT-S/14, for one more host")
     parser.add_argument("--quick", action="store_true", help="small sizes, for a look; stored only with --out")
     parser.add_argument(
         "--rounds", type=int, help="rounds of each measurement (default: operator 9, network and training 5, growth 3)"
@@ -123,6 +133,18 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     pieces.add_argument("--minutes", type=float, default=9.0, help="a piece begins no step after these (default: 9)")
     args = parser.parse_args(argv)
     args.all = args.all or bool(args.piece)
+    if args.hosts:
+        if args.all or args.part != "all":
+            parser.error("--hosts is a part of its own: leave out --part, --all and --piece.")
+        args.part = "hosts"
+    elif args.host_weights is not None:
+        parser.error("--host-weights belongs to --hosts.")
+    if args.reading:
+        if args.all or args.part != "all" or args.device != "cpu" or args.dtype != "float32":
+            parser.error(
+                "--reading is a part of its own, on the processor: leave out the others, --device and --dtype."
+            )
+        args.part = "reading"
     if args.all:
         if args.part != "all" or args.dtype != "float32" or args.no_memory:
             parser.error("--all and --piece measure both dtypes and memory: leave out --part, --dtype and --no-memory.")
@@ -144,11 +166,15 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
 def _options(part: str, args: argparse.Namespace) -> dict[str, Any]:
     """The arguments of one part that were given on the command line."""
     options: dict[str, Any] = {}
+    if part == "reading":
+        return {} if args.rounds is None else {"rounds": args.rounds}
     if part != "planner":
         options |= {"device": args.device, "dtype": getattr(torch, args.dtype)}
         if args.rounds is not None:
             options["rounds"] = args.rounds
-    if part in ("operator", "network", "training"):
+    if part == "hosts":
+        options["weights"] = args.host_weights
+    if part in ("operator", "network", "training", "hosts"):
         options["memory"] = not args.no_memory
     return options
 

@@ -9,7 +9,7 @@ both = first.then(second)  # two merges as one
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
@@ -38,10 +38,18 @@ class Merge:
     count : Tensor, optional
         (B,) int64, how many of the M outputs each item has, where items differ; the rest of its M outputs are padding,
         zeros in every average. None: every item has M.
+    weight : Tensor, optional
+        (B, N), zero or more: what each token counts in the average of its group, apart from its size; it multiplies the
+        weight of a call. Where all weights of a group are 0 they say nothing, and count as 1. `dropped` is the case of
+        weight 0 that counts in no size, either. None: all count the same.
+    norm : bool, optional
+        Whether a call gives averages the largest norm of their group, y = (m / |m|) max |x_i| with the average m (of
+        vectors that differ it is shorter than they are). Averages of about 0 stay what they are.
 
     Notes
     -----
-    ToMe (Bolya et al., ICLR 2023); VTM eqs. 3 to 5.
+    ToMe (Bolya et al., ICLR 2023); VTM eqs. 3 to 5. Weights beside sizes: vid-TLDR (CVPR 2024), MCTF (CVPR 2024).
+    norm: the MLERP of ToFu (WACV 2024).
 
     Examples
     --------
@@ -60,6 +68,8 @@ class Merge:
     keep: Tensor
     dropped: Tensor | None = None
     count: Tensor | None = None
+    weight: Tensor | None = None
+    norm: bool = False
 
     @staticmethod
     def identity(batch: int, n: int, device: torch.device | str | None = None) -> Merge:
@@ -68,12 +78,19 @@ class Merge:
         return Merge(order, order)
 
     @staticmethod
-    def of(into: Tensor, dropped: Tensor | None = None, n_out: int | None = None) -> Merge:
+    def of(
+        into: Tensor,
+        dropped: Tensor | None = None,
+        n_out: int | None = None,
+        weight: Tensor | None = None,
+        norm: bool = False,
+    ) -> Merge:
         """The Merge that puts every token where `into` says: how reducers that do not match make theirs.
 
         into: (B, N) int64, the position of the token that each token ends up in; a token that ends up in itself
-        survives. dropped: as in `Merge`. n_out: how many survive in every item, where that is known; if not, they are
-        counted, items may differ, and a GPU has to wait. ValueError where a token is sent to one that does not stay.
+        survives. dropped, weight, norm: as in `Merge`. n_out: how many survive in every item, where that is known; if
+        not, they are counted, items may differ, and a GPU has to wait. ValueError where a token is sent to one that
+        does not stay.
         """
         batch, n = into.shape
         order = torch.arange(n, device=into.device).expand(batch, n)
@@ -85,7 +102,7 @@ class Merge:
         if n_out is None:
             count = survives.sum(1)
             count = count if bool((count < keep.shape[1]).any()) else None
-        return Merge(group, keep, dropped, count)
+        return Merge(group, keep, dropped, count, weight, norm)
 
     @property
     def n_in(self) -> int:
@@ -123,12 +140,18 @@ class Merge:
 
         With `weight`, (B, N) or (B, N, 1), of zero or more, it is the weighted average: with token sizes as weights,
         ToMe's. A group whose weights are all zero gets the plain average. Dropped tokens count nothing. Sums run in
-        float32 or better, so x of 16 bits is copied first.
+        float32 or better, so x of 16 bits is copied first. With `norm`, averages then get the largest norm of their
+        group.
         """
+        y = self.mean(x, weight)
+        return self._lengthened(y, x, weight) if self.norm else y
+
+    def mean(self, x: Tensor, weight: Tensor | None = None) -> Tensor:
+        """The same without `norm`: what is no vector, a motion or a label say, has no length to keep."""
         x = self._checked(x, self.n_in, "x")
         if not x.is_floating_point():
             raise ValueError(f"x has dtype {x.dtype}; averages need a floating-point one: use x.float().")
-        if weight is not None or self.dropped is not None:
+        if weight is not None or self.dropped is not None or self.weight is not None:
             weight = self.share(weight, x.dtype)
         order, offsets = self._bags
         rows = _float32_or_better(x.reshape(-1, x.shape[-1]))
@@ -157,22 +180,15 @@ class Merge:
         """(B, N): what each input token counts in the average of its group; sums to 1 over every group.
 
         weight: as in a call of the Merge; ValueError for another shape, and for negative or non-finite ones. The result
-        is in `dtype`, or float32 if that is less. So merging is a linear map: merge(x, weight)[m] is the sum of
+        is in `dtype`, or float32 if that is less. So the average is a linear map: mean(x, weight)[m] is the sum of
         share[n] * x[n] over the tokens n of group m.
         """
         dtype = torch.promote_types(dtype, torch.float32)
         plain = self._undropped(self.size().to(dtype).reciprocal().gather(1, self.group))
-        if weight is None:
+        if weight is None and self.weight is None:
             return plain
-        batch = self.group.shape[0]
-        if tuple(weight.shape) not in {(batch, self.n_in), (batch, self.n_in, 1)}:
-            raise ValueError(
-                f"weight has shape {tuple(weight.shape)}; this Merge needs {(batch, self.n_in)}, one number a token."
-            )
-        weight = weight.reshape(batch, self.n_in).to(dtype)
-        if values_can_be_read(weight) and not all_between(weight, 0, math.inf):
-            raise ValueError("weight holds negative or non-finite numbers; weights are finite and zero or more.")
-        weight = self._undropped(weight)
+        parts = [self._own_weight(dtype), None if weight is None else self._checked_weight(weight, dtype)]
+        weight = self._undropped(math.prod([part for part in parts if part is not None], start=torch.ones_like(plain)))
         total = self._sums(weight).gather(1, self.group)
         return torch.where(total > 0, weight / torch.where(total > 0, total, 1), plain)
 
@@ -186,16 +202,28 @@ class Merge:
         return rows[flat.reshape(-1)].to(y.dtype).view(y.shape[0], self.n_in, y.shape[-1])
 
     def then(self, second: Merge) -> Merge:
-        """This Merge followed by `second`: one Merge from the original tokens to the final ones."""
+        """This Merge followed by `second`: one Merge from the original tokens to the final ones.
+
+        both(x) is second(first(x), first.size()), averages over original tokens; with `norm` in one of the two its
+        length is right, and its direction that of the average without.
+        """
         if second.n_in != self.n_out or second.group.shape[0] != self.group.shape[0]:
             raise ValueError(f"{self} cannot be followed by {second}: the second one must take what the first gives.")
         dropped, count = self.dropped, second.count
         if second.dropped is not None:
-            later = second.dropped.gather(1, self.group)
-            dropped = later if dropped is None else dropped | later
+            lost = second.dropped.gather(1, self.group)
+            dropped = lost if dropped is None else dropped | lost
         if count is None and second.n_out == second.n_in:  # what was padding still is
             count = self.count
-        return Merge(second.group.gather(1, self.group), self.keep.gather(1, second.keep), dropped, count)
+        weight = None
+        if self.weight is not None or second.weight is not None:
+            # What a token counts in its group, 1 on average, times what that group counts in the next.
+            weight = self.share() * self.size().gather(1, self.group)
+            later = second._own_weight(weight.dtype)
+            if later is not None:
+                weight = weight * later.gather(1, self.group)
+        group, keep = second.group.gather(1, self.group), self.keep.gather(1, second.keep)
+        return Merge(group, keep, dropped, count, weight, self.norm or second.norm)
 
     def reordered(self, order: Tensor) -> Merge:
         """The same groups, their tokens in another order: output i is what was output order[:, i]; order (B, M)."""
@@ -204,7 +232,70 @@ class Merge:
         place = torch.empty_like(order).scatter_(
             1, order, torch.arange(self.n_out, device=order.device).expand_as(order)
         )
-        return Merge(place.gather(1, self.group), self.keep.gather(1, order), self.dropped, self.count)
+        return replace(self, group=place.gather(1, self.group), keep=self.keep.gather(1, order))
+
+    def after_prefix(self, k: int) -> Merge:
+        """The same Merge behind k protected tokens, each its own group: (k + N) -> (k + M) tokens.
+
+        For hosts with class or register tokens: whatever a Merge carries comes along.
+        """
+        batch = self.group.shape[0]
+        first = torch.arange(k, device=self.group.device).expand(batch, -1)
+
+        def behind(values: Tensor | None, filling: int) -> Tensor | None:
+            return None if values is None else torch.cat([values.new_full((batch, k), filling), values], dim=1)
+
+        return replace(
+            self,
+            group=torch.cat([first, self.group + k], dim=1),
+            keep=torch.cat([first, self.keep + k], dim=1),
+            dropped=behind(self.dropped, 0),
+            count=None if self.count is None else self.count + k,
+            weight=behind(self.weight, 1),
+        )
+
+    def without_prefix(self, k: int) -> Merge:
+        """The reverse of `after_prefix`: the Merge of what follows k tokens that are each its own group."""
+        return replace(
+            self,
+            group=self.group[:, k:] - k,
+            keep=self.keep[:, k:] - k,
+            dropped=None if self.dropped is None else self.dropped[:, k:],
+            count=None if self.count is None else self.count - k,
+            weight=None if self.weight is None else self.weight[:, k:],
+        )
+
+    def _lengthened(self, y: Tensor, x: Tensor, weight: Tensor | None) -> Tensor:
+        """Averages y (B, M, C) of x (B, N, C) with the largest norm of what counts in them."""
+        share = self.share(weight, x.dtype)
+        length = torch.linalg.vector_norm(_float32_or_better(x), dim=-1).to(share.dtype)
+        length = torch.where(share > 0, length, 0)
+        largest = length.new_zeros(y.shape[:2]).scatter_reduce(1, self.group, length, "amax")
+        now = torch.linalg.vector_norm(_float32_or_better(y), dim=-1)
+        # Tokens that cancel leave zero, or what rounding made of it: that has no direction worth a length.
+        real = now > 1e-6 * largest
+        return y * torch.where(real, largest / torch.where(real, now, 1), 1).to(y.dtype)[..., None]
+
+    def _own_weight(self, dtype: torch.dtype) -> Tensor | None:
+        """The field `weight`, (B, N) of `dtype`; 1 in groups where all weights are 0, which say nothing."""
+        if self.weight is None:
+            return None
+        weight = self._undropped(self._checked_weight(self.weight, dtype))
+        return torch.where(
+            self._sums(weight).gather(1, self.group) > 0, weight, self._undropped(torch.ones_like(weight))
+        )
+
+    def _checked_weight(self, weight: Tensor, dtype: torch.dtype) -> Tensor:
+        """One weight a token, (B, N) of `dtype`, or ValueError."""
+        batch = self.group.shape[0]
+        if tuple(weight.shape) not in {(batch, self.n_in), (batch, self.n_in, 1)}:
+            raise ValueError(
+                f"weight has shape {tuple(weight.shape)}; this Merge needs {(batch, self.n_in)}, one number a token."
+            )
+        weight = weight.reshape(batch, self.n_in).to(dtype)
+        if values_can_be_read(weight) and not all_between(weight, 0, math.inf):
+            raise ValueError("weight holds negative or non-finite numbers; weights are finite and zero or more.")
+        return weight
 
     def _undropped(self, values: Tensor) -> Tensor:
         """values (B, N), with zeros for dropped tokens."""

@@ -7,12 +7,25 @@ from collections.abc import Callable
 from typing import Any
 
 from .reducers.bipartite import Bipartite
-from .strategies import STRATEGIES, Reducer, filled_by_name, resolve
+from .strategies import STRATEGIES, Reducer, filled_by_name, is_ragged, resolve, signals
 
 # Name -> file in reducers/ and class in it, loaded when first used. The strategies' names are bipartite reducers.
 REDUCERS = {
     "drop": "drop.Drop",
+    "top": "top.Top",
+    "frames": "frames.Frames",
     "threshold": "threshold.Threshold",
+    "run_length": "run_length.RunLength",
+    "change": "change.Change",
+    "window": "window.Window",
+    "quadtree": "quadtree.Quadtree",
+    "anchor_frames": "anchor_frames.AnchorFrames",
+    "cells": "cells.Cells",
+    "energy": "energy.Energy",
+    "norm_preserving": "norm_preserving.NormPreserving",
+    "sharpness": "sharpness.Sharpness",
+    "time_space": "time_space.TimeSpace",
+    "decoupled": "decoupled.Decoupled",
 }
 
 
@@ -33,6 +46,45 @@ def reducers() -> list[str]:
     True
     """
     return [*STRATEGIES, *REDUCERS]
+
+
+# Where the bipartite ones' partitions come from.
+PARTITIONS = {
+    "uniform": "VTM (2410.23782, NeurIPS 2024), eqs. 1 and 2",
+    "random": "control",
+    "centre": "VTM (2410.23782, NeurIPS 2024), sec. 3.3",
+    "boundary": "VTM (2410.23782, NeurIPS 2024), sec. 3.3",
+    "motion": "VTM (2410.23782, NeurIPS 2024), eq. 6",
+    "relative": "course: motion less the camera's",
+    "learnable": "VTM (2410.23782, NeurIPS 2024), eqs. 9 and 10",
+    "oracle": "control: knows the actor",
+}
+
+
+def describe() -> list[dict[str, str]]:
+    """What every reducer says about itself, with its default settings.
+
+    Returns
+    -------
+    list of dict
+        One for each of `reducers()`, with the keys name, source (paper and year), signal (what it needs beside the
+        keys, or ""), count ("fixed": n - R tokens stay; "ragged": it differs from item to item) and cost: FLOPs of
+        choosing, for n tokens, T targets, D channels of keys.
+
+    Examples
+    --------
+    >>> from vtm_lesson.merging.registry import describe
+    >>> next(row for row in describe() if row["name"] == "change")["cost"]
+    '2 n D'
+    """
+    rows = []
+    for name in reducers():
+        what = reducer(name)
+        source = PARTITIONS.get(name, getattr(what, "source", ""))
+        signal = ", ".join(asked for asked in signals(what) if asked != "chance")
+        count, cost = "ragged" if is_ragged(what) else "fixed", getattr(what, "cost", "")
+        rows.append({"name": name, "source": source, "signal": signal, "count": count, "cost": cost})
+    return rows
 
 
 def reducer(name: str, **settings: Any) -> Reducer:

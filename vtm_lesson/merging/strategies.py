@@ -27,7 +27,7 @@ from torch import Tensor
 
 from . import partition as P
 from .merge import Merge
-from .tiled import values_can_be_read
+from .tiled import refuse_non_finite, values_can_be_read
 
 Strategy = Callable[["Context"], Tensor]
 Reducer = Callable[["Context"], Merge]
@@ -64,11 +64,19 @@ class Context:
     merged : int, optional
         R itself, where the network around says how many tokens to merge away (ToMe's r). It goes before `r`.
     attention : Tensor, optional
-        (B, n), how much attention each token received, for networks that can tell; none of the course's does.
+        (B, n), how much attention each token received in its chunk: the mean over heads and queries, so a chunk's sum
+        is 1. Computed for reducers whose `signal` says "attention" only.
     relative : Tensor, optional
         (B, n), mean motion relative to the camera of those patches (`camera.relative_motion`).
     targets : Tensor, optional
         (B, T) int64: not given but noted, by reducers that choose targets, for whoever wants to know (recall, traces).
+    entropy : Tensor, optional
+        (B, n), sum_j A_ij log A_ij of the token's own row of attention, averaged over heads first: 0 where it looks at
+        one token, -log(n) where at all alike (vid-TLDR's sharpness). For reducers whose `signal` says "entropy" only.
+    pixels : Tensor, optional
+        (B, n, P), the raw pixels of the patch that the token continues, where whoever calls has them.
+    depth : (int, int), optional
+        The number of the block, from 0, and how many blocks there are, for schedules over depth.
 
     Examples
     --------
@@ -101,6 +109,9 @@ class Context:
     attention: Tensor | None = None
     relative: Tensor | None = None
     targets: Tensor | None = None
+    entropy: Tensor | None = None
+    pixels: Tensor | None = None
+    depth: tuple[int, int] | None = None
 
     @property
     def n(self) -> int:
@@ -157,6 +168,46 @@ class Context:
         return P.sample(temperature * score, self.gamma, generator=self.generator, count=count)
 
 
+# Each signal of a Context, and what to do where it is missing.
+SIGNALS = {
+    "motion": "motion: give the network motion=(B, L, H, W) magnitudes",
+    "relative": "vectors: give the network vectors=(B, L, H, W, 2) of motion",
+    "saliency": "a block that learns saliency: leave saliency at its default",
+    "oracle": "the actor: give the network oracle=(B, L, H, W), 1 on the actor",
+    "attention": "attention: only networks that attend know it, and they compute it for reducers with that `signal`",
+    "entropy": "attention's entropy: only networks that attend know it, and compute it for reducers with that `signal`",
+    "pixels": "pixels: give the network pixels=(B, L, H, W, P), those of each patch",
+    "depth": "depth: only networks of several blocks know it; a Context of your own takes depth=(block, blocks)",
+}
+
+
+def needed(context: Context, name: str, purpose: str) -> Any:
+    """What a Context says under that name, one of `SIGNALS`; ValueError where it says nothing, and what to do then.
+
+    purpose: what asks for it, as the sentence's subject: "dropping by attention", say.
+    """
+    value = getattr(context, name)
+    if value is None:
+        raise ValueError(f"{purpose} needs {SIGNALS[name]}.")
+    return value
+
+
+def signals(reducer: Reducer | None) -> tuple[str, ...]:
+    """What a reducer says that it needs beside the keys: its `signal`, a name, several or None, as a tuple."""
+    said = getattr(reducer, "signal", None)
+    return (said,) if isinstance(said, str) else tuple(said or ())
+
+
+def _asks_for(signal: str) -> Callable[[Strategy], Strategy]:
+    """Have a strategy say what it needs, as a reducer does: as its `signal`."""
+
+    def said(strategy: Strategy) -> Strategy:
+        vars(strategy)["signal"] = signal
+        return strategy
+
+    return said
+
+
 def _uniform(c: Context) -> Tensor:
     return P.uniform(c.n, c.gamma, device=c.device)
 
@@ -165,29 +216,25 @@ def _random(c: Context) -> Tensor:
     return P.sample(torch.zeros_like(c.size), c.gamma, generator=c.generator)
 
 
+@_asks_for("motion")
 def _motion(c: Context) -> Tensor:
-    if c.motion is None:
-        raise ValueError('partition "motion" needs motion: give the network motion=(B, L, H, W) magnitudes.')
-    return c.draw(c.motion)
+    return c.draw(needed(c, "motion", 'partition "motion"'))
 
 
+@_asks_for("relative")
 def _relative(c: Context) -> Tensor:
-    if c.relative is None:
-        raise ValueError('partition "relative" needs vectors: give the network vectors=(B, L, H, W, 2) of motion.')
-    return c.draw(standardise(c.relative), temperature=2.0)
+    return c.draw(standardise(needed(c, "relative", 'partition "relative"')), temperature=2.0)
 
 
+@_asks_for("saliency")
 def _learnable(c: Context) -> Tensor:
-    if c.saliency is None:
-        raise ValueError('partition "learnable" needs a block that learns saliency: leave saliency at its default.')
-    return c.draw(c.saliency, temperature=6.0)
+    return c.draw(needed(c, "saliency", 'partition "learnable"'), temperature=6.0)
 
 
+@_asks_for("oracle")
 def _oracle(c: Context) -> Tensor:
-    if c.oracle is None:
-        raise ValueError('partition "oracle" needs the actor: give the network oracle=(B, L, H, W), 1 on the actor.')
     # Any token with more of the actor goes before any with less; chance decides among equals.
-    return P.sample(1000 * c.oracle, c.gamma, generator=c.generator)
+    return P.sample(1000 * needed(c, "oracle", 'partition "oracle"'), c.gamma, generator=c.generator)
 
 
 def _region(c: Context, focus: str = "centre", offset: int = 0) -> Tensor:
@@ -267,7 +314,12 @@ def pick(strategy: Strategy, context: Context) -> Tensor:
 
 @torch.no_grad()
 def reduce(reducer: Reducer, context: Context) -> Merge:
-    """Run a reducer and see that it keeps to the budget: n - R tokens are left, unless it says `ragged = True`."""
+    """Run a reducer and see that it keeps to the budget: n - R tokens are left, unless it says `ragged = True`.
+
+    ValueError for keys that are not finite and for another Merge than the Context needs, where values can be read.
+    """
+    if context.keys.numel():
+        refuse_non_finite(context.keys)
     merge = reducer(context)
     if not isinstance(merge, Merge):
         raise ValueError(
@@ -309,9 +361,11 @@ class _ByMotion:
     function: Callable[..., Tensor]
     settings: dict[str, Any]
 
+    signal = "motion"
+
     def __call__(self, c: Context) -> Tensor:
         given = {"generator": c.generator} if self.function is P.sample else {}
-        return self.function(_needed(c.motion, "motion"), c.gamma, **(given | self.settings))
+        return self.function(needed(c, "motion", "this partition"), c.gamma, **(given | self.settings))
 
 
 @dataclass(frozen=True)
@@ -323,18 +377,28 @@ class _ByName:
 
     @property
     def ragged(self) -> bool:
-        """Of a reducer, as the next two: what the function says of itself."""
+        """Of a reducer, as the next ones: what the function says of itself."""
         return bool(getattr(self.function, "ragged", False))
 
     @property
-    def signal(self) -> str | None:
-        """What it needs from the Context beside the keys."""
-        return getattr(self.function, "signal", None)
+    def linear(self) -> bool:
+        """False where its Merges may have `norm`."""
+        return bool(getattr(self.function, "linear", True))
+
+    @property
+    def signal(self) -> tuple[str, ...]:
+        """What it needs beside the keys: what it says, and what attention looks at, where it has arguments for that."""
+        return (*signals(self.function), *(name for name in ("attention", "entropy", "pixels") if name in self.names))
 
     @property
     def flops(self) -> Callable[[int, int, int], int]:
         """What it costs."""
         return getattr(self.function, "flops", lambda *_: 0)
+
+    @property
+    def memory(self) -> Callable[[int, int, int], int]:
+        """What it holds at once."""
+        return getattr(self.function, "memory", lambda *_: 0)
 
     def __call__(self, c: Context) -> Any:
         return self.function(**{name: getattr(c, name) for name in self.names})
@@ -358,12 +422,6 @@ def filled_by_name(function: Callable[..., Any], kind: str = "partition") -> Cal
     # An argument with a default keeps it, unless the Context has something to say under that name.
     fixed = getattr(function, "keywords", {})
     return _ByName(function, tuple(p.name for p in parameters if p.name in known and p.name not in fixed))
-
-
-def _needed(value: Tensor | None, name: str) -> Tensor:
-    if value is None:
-        raise ValueError(f"this partition needs {name}: give the network {name}=(B, L, H, W), where it takes that.")
-    return value
 
 
 def standardise(score: Tensor) -> Tensor:
@@ -406,10 +464,10 @@ class Relative:
     temperature: float = 2.0
     prior: float = 0.0
 
+    signal = "relative"
+
     def __call__(self, context: Context) -> Tensor:
-        if context.relative is None:
-            raise ValueError("this strategy needs vectors: give the network vectors=(B, L, H, W, 2) of motion.")
-        score = self.temperature * standardise(context.relative)
+        score = self.temperature * standardise(needed(context, "relative", "this strategy"))
         if self.prior:
             half = ((max(side - 1, 1)) / 2 for side in (context.height, context.width))
             y, x = (place / h - 1 for place, h in zip((context.row, context.column), half, strict=True))
@@ -428,10 +486,10 @@ class Motion:
     scale: str = "raw"
     temperature: float = 1.0
 
+    signal = "motion"
+
     def __call__(self, context: Context) -> Tensor:
-        if context.motion is None:
-            raise ValueError("this strategy needs motion: give the network motion=(B, L, H, W) magnitudes.")
-        v = context.motion
+        v = needed(context, "motion", "this strategy")
         if self.scale == "max":
             v = v / v.amax(1, keepdim=True).clamp(min=1e-6)
         elif self.scale == "standard":

@@ -48,14 +48,17 @@ class ChunkAttention(nn.Module):
 
     def forward(self, x: Tensor, chunks: Chunks, saliency: Tensor | None = None) -> tuple[Tensor, Tensor]:
         qkv = self.qkv(self.norm(x))
-        bias = None if saliency is None else chunks.split(saliency[..., None])
-        pieces = chunks.split(qkv)
-        outputs = [self._attend(*piece, None if bias is None else bias[i][0]) for i, piece in enumerate(pieces)]
-        y = self.dropout(chunks.join(outputs))
-        keys = qkv.chunk(3, dim=-1)[1]
-        if self.heads > 1:  # a mean over one head would copy them all
-            keys = keys.unflatten(-1, (self.heads, -1)).mean(2)
-        return (x + y if self.residual else y), keys
+        return self._attended(x, qkv, chunks, saliency), self._keys(qkv)
+
+    def with_stats(self, x: Tensor, chunks: Chunks) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+        """A call, and what this attention looked at: "attention" and "entropy", (B, N) each (`attention_stats`)."""
+        qkv = self.qkv(self.norm(x))
+        return self._attended(x, qkv, chunks, None), self._keys(qkv), self._stats(qkv, chunks)
+
+    def stats(self, x: Tensor, chunks: Chunks) -> dict[str, Tensor]:
+        """What attention would look at, without attending: for who merges before it."""
+        with torch.no_grad():
+            return self._stats(self.qkv(self.norm(x)), chunks)
 
     @property
     def can_merge(self) -> bool:
@@ -107,6 +110,30 @@ class ChunkAttention(nn.Module):
         q = F.linear(x, self.qkv.weight.chunk(3)[0])
         return (q / math.sqrt(q.shape[-1]) @ k.transpose(-2, -1)).softmax(-1)
 
+    def _attended(self, x: Tensor, qkv: Tensor, chunks: Chunks, saliency: Tensor | None) -> Tensor:
+        """(B, N, C) and its queries, keys and values (B, N, 3C) -> (B, N, C)."""
+        bias = None if saliency is None else chunks.split(saliency[..., None])
+        pieces = chunks.split(qkv)
+        outputs = [self._attend(*piece, None if bias is None else bias[i][0]) for i, piece in enumerate(pieces)]
+        y: Tensor = self.dropout(chunks.join(outputs))
+        y = x + y if self.residual else y
+        return y
+
+    def _keys(self, qkv: Tensor) -> Tensor:
+        keys: Tensor = qkv.chunk(3, dim=-1)[1]
+        if self.heads > 1:  # a mean over one head would copy them all
+            keys = keys.unflatten(-1, (self.heads, -1)).mean(2)
+        return keys
+
+    def _stats(self, qkv: Tensor, chunks: Chunks) -> dict[str, Tensor]:
+        found = []
+        for piece, present in chunks.split(qkv.detach()):
+            q, k, _ = piece.unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+            padding = None if present is None else torch.zeros_like(q[:, 0, :, 0]).masked_fill(~present, -torch.inf)
+            found.append(torch.stack(attention_stats(q, k, bias=padding), dim=-1))
+        received, entropy = chunks.join(found).unbind(-1)
+        return {"attention": received, "entropy": entropy}
+
     def _attend(self, qkv: Tensor, present: Tensor | None, saliency: Tensor | None) -> Tensor:
         """(chunks, n, 3C) -> (chunks, n, C). present: (chunks, n) bool, false where a chunk is filled up."""
         q, k, v = qkv.unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
@@ -123,3 +150,58 @@ class ChunkAttention(nn.Module):
             y = F.scaled_dot_product_attention(q, k, v, attn_mask=bias)
         joined: Tensor = y.transpose(1, 2).flatten(2)
         return joined
+
+
+@torch.no_grad()
+def attention_stats(
+    q: Tensor, k: Tensor, *, bias: Tensor | None = None, scale: float | None = None
+) -> tuple[Tensor, Tensor]:
+    """What attention looks at, a few rows of its map at a time: what each token receives, and how sharply it looks.
+
+    Parameters
+    ----------
+    q, k : Tensor
+        (B, heads, n, D), queries and keys.
+    bias : Tensor, optional
+        (B, n), added to all scores of a key: the log of its size, in proportional attention; -inf for padding, which
+        neither looks nor is looked at.
+    scale : float, optional
+        Of the products q k; default 1 / sqrt(D).
+
+    Returns
+    -------
+    received, entropy : Tensor
+        (B, n) float32 or better each, of A, the softmax of the scores averaged over heads: the mean of column j over
+        the queries, and sum_j A_ij log A_ij of row i, 0 where it looks at one token and -log n where at all alike.
+
+    Notes
+    -----
+    The entropy is vid-TLDR's (Choi et al., CVPR 2024), with 0 log 0 = 0. Scores are made in tiles of `TILE` numbers.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from vtm_lesson.network.attention import attention_stats
+    >>> q = torch.zeros(1, 2, 4, 8)  # all scores are 0: everybody looks everywhere
+    >>> received, entropy = attention_stats(q, q)
+    >>> received.tolist(), round(float(entropy[0, 0].exp()), 2)
+    ([[0.25, 0.25, 0.25, 0.25]], 0.25)
+    """
+    batch, heads, n, dim = q.shape
+    tile = TILE.get(q.device.type, TILE["cpu"]) // heads
+    items, rows = max(1, tile // (n * n)), max(1, min(n, tile // n))
+    dtype = torch.promote_types(q.dtype, torch.float32)
+    scale = 1 / math.sqrt(dim) if scale is None else scale
+    looks = torch.ones_like(q[:, 0, :, 0], dtype=dtype) if bias is None else (bias > -torch.inf).to(dtype)
+    received, entropy = (torch.zeros(batch, n, dtype=dtype, device=q.device) for _ in range(2))
+    for i in range(0, batch, items):
+        here = slice(i, i + items)
+        for j in range(0, n, rows):
+            some = slice(j, j + rows)
+            scores = (q[here, :, some] * scale @ k[here].transpose(-2, -1)).to(dtype)
+            if bias is not None:
+                scores = scores + bias[here, None, None]
+            A = scores.softmax(-1).mean(1)
+            entropy[here, some] = torch.special.xlogy(A, A).sum(-1)
+            received[here] += (A * looks[here, some, None]).sum(1)
+    return received / looks.sum(1, keepdim=True).clamp(min=1), entropy

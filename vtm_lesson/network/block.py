@@ -14,8 +14,9 @@ What the paper leaves open is decided here as follows; each choice is a field of
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import torch
@@ -24,11 +25,12 @@ from torch import Tensor, nn
 
 from ..merging.merge import Merge
 from ..merging.registry import choose
-from ..merging.strategies import Context, Reducer, is_ragged, reduce
+from ..merging.strategies import Context, Reducer, is_ragged, reduce, signals
 from .attention import ChunkAttention
 from .ledger import BlockCount, BlockPlan, Segments, block_count, plan
 from .tokens import Chunks, Tokens, join_merges, reduce_alike
 
+NOTHING: Mapping[str, Tensor] = MappingProxyType({})
 CHOICES = {
     "attention": ("fused", "stored", "merged"),
     "merge_at": ("after_attention", "before_attention"),
@@ -160,10 +162,7 @@ class BlockConfig:
             return False
         if self.saliency is not None:
             return self.saliency
-        return self.partition == "learnable" or self.reducer == "learnable" or self._signal() == "saliency"
-
-    def _signal(self) -> str | None:
-        return getattr(self.chosen_reducer(), "signal", None)
+        return "learnable" in (self.partition, self.reducer) or "saliency" in signals(self.chosen_reducer())
 
 
 @dataclass
@@ -230,6 +229,8 @@ class VTMBlock(nn.Module):
         self.config = config
         self.reducer = config.chosen_reducer()
         self.ragged = is_ragged(self.reducer)
+        self.wanted = signals(self.reducer)
+        self.depth: tuple[int, int] | None = None  # which block it is, of how many, where a network says so
         shape = (config.dim, config.heads, config.dropout, config.attention, config.residual)
         self.attention = ChunkAttention(*shape)
         self.linear = nn.Linear(config.dim, config.width)
@@ -263,15 +264,20 @@ class VTMBlock(nn.Module):
         self, tokens: Tokens, todo: BlockPlan, chunks: Chunks, generator: torch.Generator | None
     ) -> tuple[Tokens, Choice]:
         """The paper's order."""
-        y, keys = self.attention(tokens.x, chunks)
-        choice = self._choose(tokens, keys, todo, chunks, generator)
+        looked: dict[str, Tensor] = {}
+        if self._looks:
+            y, keys, looked = self.attention.with_stats(tokens.x, chunks)
+        else:
+            y, keys = self.attention(tokens.x, chunks)
+        choice = self._choose(tokens, keys, todo, chunks, generator, looked)
         return replace(tokens, x=y).merged(choice.merge, self.config.average), choice
 
     def _merge_then_attend(
         self, tokens: Tokens, todo: BlockPlan, chunks: Chunks, generator: torch.Generator | None
     ) -> tuple[Tokens, Choice]:
         """Merging first, on the tokens themselves: attention meets fewer."""
-        choice = self._choose(tokens, tokens.x, todo, chunks, generator)
+        looked = self.attention.stats(tokens.x, chunks) if self._looks else {}
+        choice = self._choose(tokens, tokens.x, todo, chunks, generator, looked)
         main = tokens.merged(choice.merge, self.config.average)
         x, _ = self.attention(main.x, self._chunks_after(todo, main, chunks))
         return replace(main, x=x), choice
@@ -283,6 +289,9 @@ class VTMBlock(nn.Module):
         normed, keys = self.attention.norm_and_keys(tokens.x)
         choice = self._choose(tokens, keys, todo, chunks, generator)
         weight = tokens.weight(self.config.average)
+        if choice.merge.norm:  # lengths are no averages: they need every token's output
+            y, _ = self.attention(tokens.x, chunks)
+            return replace(tokens, x=y).merged(choice.merge, self.config.average), choice
         y = self.attention.merged(normed, keys, chunks, choice.merge, weight)
         if self.config.residual:
             y = choice.merge(tokens.x, weight) + y
@@ -310,8 +319,13 @@ class VTMBlock(nn.Module):
     def count(self, segments: Segments, training: bool = False, left: int | None = None) -> tuple[BlockCount, Segments]:
         """Token counts and FLOPs for one video, and what the next block starts from. left: as in `plan`."""
         c, todo, learns = self.config, self.plan(segments, left), self.aux is not None
-        cost: Callable[[int, int, int], int] = getattr(self.reducer, "flops", lambda *_: 0)
         matched = [run for run in todo.match if run.merged or self.ragged]
+
+        def spent(on: str) -> int:
+            """Of the reducer's `flops` or `memory`, by its own count, over all chunks."""
+            by: Callable[[int, int, int], int] = getattr(self.reducer, on, lambda *_: 0)
+            return sum(run.chunks * by(run.tokens, run.targets, self._key_dim) for run in matched)
+
         row = block_count(
             todo,
             c.dim,
@@ -319,16 +333,24 @@ class VTMBlock(nn.Module):
             c.heads,
             c.merge_first,
             self._averages_scores(todo, training),
-            matching=sum(run.chunks * cost(run.tokens, run.targets, self._key_dim) for run in matched),
+            matching=spent("flops"),
             saliency=learns,
             aux=learns and training,
+            stats=self._looks and bool(matched),
+            memory=spent("memory"),
         )
         return row, todo.after
 
     def _averages_scores(self, todo: BlockPlan, training: bool) -> bool:
         """Whether this block runs `ChunkAttention.merged`, if it can."""
-        merges = todo.tokens_out < todo.tokens_in and not self.ragged
+        merges = todo.tokens_out < todo.tokens_in and not (self.ragged or self._looks)
+        merges = merges and getattr(self.reducer, "linear", True)
         return self.attention.kind == "merged" and not training and merges
+
+    @property
+    def _looks(self) -> bool:
+        """Whether the reducer wants to know what attention looks at."""
+        return not {"attention", "entropy"}.isdisjoint(self.wanted)
 
     def _chunks(self, todo: BlockPlan, tokens: Tokens) -> Chunks:
         by_frame = todo.ragged or self._uneven(todo, tokens)
@@ -350,21 +372,29 @@ class VTMBlock(nn.Module):
         return Chunks(todo.attend, main, self.config.chunk)
 
     def _choose(
-        self, tokens: Tokens, keys: Tensor, todo: BlockPlan, chunks: Chunks, generator: torch.Generator | None
+        self,
+        tokens: Tokens,
+        keys: Tensor,
+        todo: BlockPlan,
+        chunks: Chunks,
+        generator: torch.Generator | None,
+        looked: Mapping[str, Tensor] = NOTHING,
     ) -> Choice:
-        """Let the reducer decide, within each chunk."""
+        """Let the reducer decide, within each chunk. looked: "attention" and "entropy", where it asks for them."""
         saliency = torch.tanh(keys @ self.U)[..., 0] if self.aux is not None else None
+        known = {**tokens.known(self.wanted), "saliency": saliency, **looked}
         batch, n = tokens.position.shape
         if self.reducer is not None and self._uneven(todo, tokens):
-            return self._choose_ragged(tokens, keys.detach(), saliency, chunks, generator)
+            merge, targets = self._choose_ragged(tokens, keys.detach(), known, chunks, generator)
+            return Choice(merge, targets, saliency)
         if self.reducer is None or todo.tokens_out == n:
             merge = Merge.identity(batch, n, keys.device)
             merge = replace(merge, count=None if tokens.present is None else tokens.present.sum(1))
             return Choice(merge, merge.keep, saliency)
         split = Chunks(todo.match, tokens).split
-        known: dict[str, Tensor | None] = {**tokens.known(), "saliency": saliency}
-        parts = {name: split(value[..., None]) for name, value in known.items() if value is not None}
-        pieces = [{k: p[i][0][..., 0].detach() for k, p in parts.items()} for i in range(len(todo.match))]
+        parts = {name: split(value.reshape(batch, n, -1)) for name, value in known.items() if value is not None}
+        pieces = [{k: p[i][0].detach() for k, p in parts.items()} for i in range(len(todo.match))]
+        pieces = [{k: v if k == "pixels" else v[..., 0] for k, v in piece.items()} for piece in pieces]
         merges, chosen = [], []
         for run, (key, _), piece in zip(todo.match, split(keys.detach()), pieces, strict=True):
             context = self._context(key, run.frames, tokens, piece, generator)
@@ -380,21 +410,20 @@ class VTMBlock(nn.Module):
         self,
         tokens: Tokens,
         keys: Tensor,
-        saliency: Tensor | None,
+        known: Mapping[str, Tensor | None],
         chunks: Chunks,
         generator: torch.Generator | None,
-    ) -> Choice:
+    ) -> tuple[Merge, Tensor]:
         """The same where chunks hold different numbers of tokens: those with equally many go together."""
         assert self.reducer is not None
         if self.config.match_within == "video":
             chunks = Chunks((), tokens, tokens.grid[0])
-        known = {**tokens.known(), "saliency": saliency}
 
         def context(video: Tensor, place: Tensor, frames: int) -> Context:
             piece = {name: value[video, place].detach() for name, value in known.items() if value is not None}
             return self._context(keys[video, place], frames, tokens, piece, generator)
 
-        return Choice(*reduce_alike(self.reducer, tokens, chunks, context), saliency)
+        return reduce_alike(self.reducer, tokens, chunks, context)
 
     def _context(
         self, keys: Tensor, frames: int, tokens: Tokens, known: dict[str, Any], generator: torch.Generator | None
@@ -402,7 +431,7 @@ class VTMBlock(nn.Module):
         c = self.config
         context = Context(keys, c.gamma, frames, *tokens.grid[1:], **known)
         context.training, context.generator, context.r = self.training, generator, c.r
-        context.temperature, context.top = c.temperature, c.test_targets == "top"
+        context.temperature, context.top, context.depth = c.temperature, c.test_targets == "top", self.depth
         return context
 
 

@@ -70,6 +70,7 @@ class BlockCount:
     width_in: int
     width_out: int
     flops: dict[str, int] = field(default_factory=dict)
+    memory: int = 0  # bytes that the reducer holds at once beside its keys, in float32, by its own count
 
     @property
     def total(self) -> int:
@@ -89,6 +90,11 @@ class Ledger:
     def flops(self) -> int:
         """All FLOPs: 2 per multiply-add of a matrix product, as torch counts them."""
         return self.head + sum(block.total for block in self.blocks)
+
+    @property
+    def memory(self) -> int:
+        """Bytes that the reducer of the block that needs most holds at once."""
+        return max(block.memory for block in self.blocks)
 
     @property
     def tokens(self) -> tuple[int, ...]:
@@ -158,6 +164,8 @@ def block_count(
     matching: int = 0,
     saliency: bool = False,
     aux: bool = False,
+    stats: bool = False,
+    memory: int = 0,
 ) -> BlockCount:
     """The ledger row of one block. FLOPs are those of matrix products, 2 per multiply-add.
 
@@ -165,7 +173,8 @@ def block_count(
     counter leaves them out. dim, out: channels before and after. merge_first: merging before attention, on the
     tokens themselves. merged_scores: attention's scores are averaged over each group before they meet the tokens, and
     values are made after that. matching: FLOPs of the reducer, by its own count. saliency: with the score head of
-    eq. 9. aux: with the auxiliary path of training.
+    eq. 9. aux: with the auxiliary path of training. stats: what attention looks at is computed for the reducer: its
+    scores once more, and where merging is first the queries and keys too. memory: as in `BlockCount`.
     """
     n_in, n_out = plan.tokens_in, plan.tokens_out
     key_dim = dim if merge_first else dim // heads
@@ -185,12 +194,15 @@ def block_count(
     if merged_scores:
         flops["queries, keys, values"] = 2 * dim * dim * (2 * n_in + n_out)
         flops["attention"] = sum(2 * run.chunks * (run.tokens + run.left) * run.tokens * dim for run in plan.attend)
+    if stats:
+        flops["signals"] = sum(2 * run.chunks * run.tokens**2 * dim for run in plan.attend)
+        flops["signals"] += 4 * n_in * dim * dim if merge_first else 0
     if aux:
         attention = sum(4 * run.chunks * run.tokens**2 * dim for run in plan.attend)
         flops["auxiliary path"] = 2 * n_in * dim * 3 * dim + attention + flops["linear"]
     targets = sum(run.chunks * run.targets for run in plan.match)
     chunks = sum(run.chunks for run in plan.attend)
-    return BlockCount(n_in, targets, n_in - n_out, n_out, chunks, dim, out, flops)
+    return BlockCount(n_in, targets, n_in - n_out, n_out, chunks, dim, out, flops, memory)
 
 
 def _runs(pieces: Segments, gamma: float, r: float, merging: bool, share: float | None = None) -> tuple[ChunkRun, ...]:

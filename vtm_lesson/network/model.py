@@ -48,9 +48,7 @@ class Trace:
         if last.present is not None:
             share = (last.present / last.present.sum(1, keepdim=True))[..., None]
         for block in reversed(self.blocks):
-            share = block.merge.unmerge(share / block.merge.size()[..., None])
-            if block.merge.dropped is not None:
-                share = share.masked_fill(block.merge.dropped[..., None], 0)
+            share = block.merge.unmerge(share) * block.merge.share()[..., None]
         return share[..., 0]
 
 
@@ -150,6 +148,8 @@ class VideoClassifier(nn.Module):
             for i, (gamma_, r_) in enumerate(zip(_each(gamma, blocks, "gamma"), _each(r, blocks, "r"), strict=True))
         ]
         self.blocks = nn.ModuleList(VTMBlock(config) for config in configs)
+        for i, block in enumerate(self.each_block):
+            block.depth = (i, blocks)
         self.head = nn.Linear(after[-1], classes)
         self.pooling, self.position, self.aux_mode = pooling, position, configs[0].aux
 
@@ -162,15 +162,17 @@ class VideoClassifier(nn.Module):
         trace: bool = False,
         generator: torch.Generator | None = None,
         vectors: Tensor | None = None,
+        pixels: Tensor | None = None,
     ) -> Tensor | tuple[Tensor, Trace]:
         """Tokens (B, L, H, W, C), or (B, N, C) with grid=(L, H, W), to logits (B, classes).
 
         motion: (B, L, H, W), magnitudes of motion vectors. oracle: (B, L, H, W), 1 where the actor is. generator: for
         the draws of targets, on the device of the tokens. vectors: (B, L, H, W, 2), motion vectors, for what needs
-        motion relative to the camera. With trace, (logits, Trace).
+        motion relative to the camera. pixels: (B, L, H, W, P), the raw numbers of each patch, for reducers that compare
+        pictures. With trace, (logits, Trace).
         In training with aux="heads" the logits are the mean of both paths'; Trace.paths has each.
         """
-        state = Tokens.start(tokens, motion, oracle, grid, vectors)
+        state = Tokens.start(tokens, motion, oracle, grid, vectors, pixels)
         if state.motion is None and self.needs_motion:
             raise ValueError("averages weighted by motion need motion: give motion=(B, L, H, W).")
         if self.position == "sincos":

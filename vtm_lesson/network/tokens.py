@@ -25,6 +25,7 @@ class Tokens:
     stretches that later chunks are made of. position: (B, N) int64, the patch that the token continues. size: (B, N)
     float32, how many patches it stands for. motion, oracle, relative: (B, N) or None, means over those patches.
     aux: (B, N, C) or None, the tokens of the auxiliary path.
+    pixels: (B, L * H * W, P) or None, of all patches of the video: they do not merge.
     present: (B, N) bool, or None where all are tokens: false for what fills up shorter videos, after a reducer that
     keeps a different number in each.
     """
@@ -39,6 +40,7 @@ class Tokens:
     relative: Tensor | None = None
     aux: Tensor | None = None
     present: Tensor | None = None
+    pixels: Tensor | None = None
 
     @staticmethod
     def start(
@@ -47,10 +49,11 @@ class Tokens:
         oracle: Tensor | None = None,
         grid: Grid | None = None,
         vectors: Tensor | None = None,
+        pixels: Tensor | None = None,
     ) -> Tokens:
         """From an encoder's tokens: (B, L, H, W, C), or (B, N, C) with its grid (L, H, W).
 
-        Motion relative to the camera follows from the vectors, (B, L, H, W, 2).
+        Motion relative to the camera follows from the vectors, (B, L, H, W, 2). pixels: (B, L, H, W, P), of any P.
         """
         if x.dim() == 5 and grid is None:
             grid = (x.shape[1], x.shape[2], x.shape[3])
@@ -71,14 +74,26 @@ class Tokens:
             if tuple(value.shape) not in {(batch, *grid), (batch, n)}:
                 raise ValueError(f"{name} has shape {tuple(value.shape)}; these tokens need {(batch, *grid)}.")
             extra[name] = value.reshape(batch, n).to(x.device, torch.float32)
+        if pixels is not None:
+            if tuple(pixels.shape[:-1]) != (batch, *grid):
+                raise ValueError(f"pixels have shape {tuple(pixels.shape)}; these tokens need {(batch, *grid)} and P.")
+            pixels = pixels.flatten(1, 3).to(x.device)
         position = torch.arange(n, device=x.device).expand(batch, n)
         segments = ((1, grid[1] * grid[2]),) * grid[0]
-        return Tokens(x, grid, segments, position, torch.ones(batch, n, device=x.device), **extra)
+        return Tokens(x, grid, segments, position, torch.ones(batch, n, device=x.device), **extra, pixels=pixels)
 
-    def known(self) -> dict[str, Tensor | None]:
-        """What a Context says of each token, by its names there: (B, N) each, or None."""
+    def known(self, wanted: Sequence[str] = ()) -> dict[str, Tensor | None]:
+        """What a Context says of each token, by its names there: (B, N) each, or None.
+
+        wanted: what a reducer asks for (`strategies.signals`); with "pixels" among it those of the patch that each
+        token continues, (B, N, P).
+        """
         names = ("position", "size", "motion", "oracle", "relative")
-        return {name: getattr(self, name) for name in names}
+        values = {name: getattr(self, name) for name in names}
+        if "pixels" in wanted and self.pixels is not None:
+            place = self.position[..., None].expand(-1, -1, self.pixels.shape[-1])
+            values["pixels"] = self.pixels.gather(1, place)
+        return values
 
     def weight(self, average: str) -> Tensor | None:
         """What each token counts in an average: (B, N), or None for "plain", where all count the same."""
@@ -92,7 +107,7 @@ class Tokens:
         if merge.is_identity:
             return self
         means: dict[str, Any] = {
-            name: merge(value[..., None])[..., 0]
+            name: merge.mean(value[..., None])[..., 0]
             for name in ("motion", "oracle", "relative")
             if (value := getattr(self, name)) is not None
         }
@@ -180,6 +195,7 @@ def join_merges(
     keep: list[Tensor] = []
     targets: list[Tensor] = []
     dropped: list[Tensor] = []
+    weight: list[Tensor] = []
     start, left = 0, 0
     for run, merge, picked in zip(runs, merges, chosen, strict=True):
         number = torch.arange(run.chunks, device=picked.device)[:, None]
@@ -192,9 +208,18 @@ def join_merges(
             parts.append((values.view(batch, run.chunks, -1) + first).flatten(1))
         lost = torch.zeros_like(merge.group, dtype=torch.bool) if merge.dropped is None else merge.dropped
         dropped.append(lost.view(batch, -1))
+        counts = torch.ones_like(merge.group, dtype=torch.float32) if merge.weight is None else merge.weight.float()
+        weight.append(counts.view(batch, -1))
         start, left = start + run.chunks * run.tokens, left + run.chunks * run.left
     any_dropped = any(merge.dropped is not None for merge in merges)
-    whole = Merge(torch.cat(group, 1), torch.cat(keep, 1), torch.cat(dropped, 1) if any_dropped else None)
+    any_weight = any(merge.weight is not None for merge in merges)
+    whole = Merge(
+        torch.cat(group, 1),
+        torch.cat(keep, 1),
+        torch.cat(dropped, 1) if any_dropped else None,
+        weight=torch.cat(weight, 1) if any_weight else None,
+        norm=any(merge.norm for merge in merges),
+    )
     return whole, torch.cat(targets, 1)
 
 
@@ -210,6 +235,7 @@ def reduce_alike(
     into = torch.arange(n, device=tokens.position.device).repeat(batch, 1)
     dropped = torch.zeros_like(into, dtype=torch.bool) if tokens.present is None else ~tokens.present
     is_target, chosen = torch.zeros_like(into, dtype=torch.bool), False
+    weight, weighted, norm = torch.ones_like(into, dtype=torch.float32), False, False
     for video, place, frames in chunks.alike():
         here = context(video, place, frames)
         if here.n_keep == here.n and not is_ragged(reducer):
@@ -220,8 +246,12 @@ def reduce_alike(
             is_target[video, place.gather(1, here.targets)], chosen = True, True
         if merge.dropped is not None:
             dropped[video, place] = merge.dropped
+        if merge.weight is not None:
+            weight[video, place], weighted = merge.weight.float(), True
+        norm |= merge.norm
     if tokens.present is not None:  # what is absent takes weight 0 in some group
         first = tokens.present.long().argmax(1, keepdim=True)
         into = torch.where(tokens.present, into, into.gather(1, first))
-    merge = Merge.of(into, dropped if bool(dropped.any()) else None)
+    lost = dropped if bool(dropped.any()) else None
+    merge = Merge.of(into, lost, weight=weight if weighted else None, norm=norm)
     return merge, where_true(is_target) if chosen else merge.keep

@@ -4,6 +4,7 @@
     charts.py     curves, bars, panels, bills, ledgers, rooflines
     strips.py     the canvas of film strips
     pictures.py   films, tokens and merges
+    splits.py     which films train, and which test
     puzzles.py    what is given, what is wanted, and one's own answer; keys as arrows
 
     python -m vtm_lesson.plots readme      # makes the picture at the top of the README, data/pictures/merging.png
@@ -25,10 +26,11 @@ from .pictures import (
     targets,
 )
 from .puzzles import arrows, puzzle
+from .splits import splits
 from .style import png, show
 
 __all__ = [
     "arrows", "attention", "attention_change", "bars", "bill", "cost", "curves", "differences", "frames", "groups",
     "ledger", "matching", "merge_patches", "motion", "panels", "png", "preview", "puzzle", "roofline", "saliency",
-    "show", "targets", "trade",
+    "show", "splits", "targets", "trade",
 ]  # fmt: skip

@@ -105,7 +105,7 @@ def groups(
         if dropped is not None:
             text += f", {number(dropped.sum())} of them dropped and faded"
         if highlight is None:
-            painted = strips.average(pixels, group, paint, dropped)[at]
+            painted = strips.average(pixels, group, paint, strips.weight_of(merges[name], grid, item))[at]
             strips.paint(ax, painted if dropped is None else strips.fade(painted, dropped[at]))
             if outline:
                 strips.edges(ax, group[at], pixels, color="white", linewidth=0.5, alpha=0.5)

@@ -86,10 +86,10 @@ def edges(ax: Axes, labels: np.ndarray, film: np.ndarray, border: bool = False, 
     ax.add_collection(LineCollection(lines, capstyle="projecting", clip_on=not border, **look))
 
 
-def average(film: np.ndarray, group: np.ndarray, paint: str, dropped: np.ndarray | None = None) -> np.ndarray:
+def average(film: np.ndarray, group: np.ndarray, paint: str, weight: np.ndarray | None = None) -> np.ndarray:
     """The film with every patch replaced by its group's mean picture or mean colour: (L, H, W, 3).
 
-    dropped: (L, h, w) bool, patches that count nothing in the means.
+    weight: (L, h, w), what each patch counts in the means; None: all alike.
     """
     _, rows, columns = group.shape
     patches = rearrange(film, "l (h p) (w q) c -> l h w p q c", h=rows, w=columns)
@@ -100,9 +100,9 @@ def average(film: np.ndarray, group: np.ndarray, paint: str, dropped: np.ndarray
     ids = np.unique(group, return_inverse=True)[1].reshape(-1)
     order = np.argsort(ids, kind="stable")
     counts = counted = np.bincount(ids)
-    if dropped is not None:
-        flat = flat * ~dropped.reshape(-1, 1)
-        counted = np.bincount(ids, ~dropped.reshape(-1))
+    if weight is not None:
+        flat = flat * weight.reshape(-1, 1)
+        counted = np.bincount(ids, weight.reshape(-1))
     means = np.add.reduceat(flat[order], np.r_[0, counts.cumsum()[:-1]]) / counted[:, None]
     merged = np.broadcast_to(means[ids].reshape(patches.shape), shape)
     return rearrange(merged, "l h w p q c -> l (h p) (w q) c")
@@ -190,8 +190,20 @@ def dropped_of(merge, grid: Grid, item: int) -> np.ndarray | None:
     """(L, h, w) bool: the patches that were dropped; None where none was, or `merge` is no Merge."""
     if not isinstance(merge, Merge) or merge.dropped is None:
         return None
-    mask = array(merge.dropped)
-    return (mask if mask.size == int(np.prod(grid)) else mask[item]).reshape(grid)
+    return _of_item(merge.dropped, grid, item)
+
+
+def weight_of(merge, grid: Grid, item: int) -> np.ndarray | None:
+    """(L, h, w): what each patch counts in its group's average; None where all count alike, or `merge` is no Merge."""
+    if not isinstance(merge, Merge) or (merge.dropped is None and merge.weight is None):
+        return None
+    return _of_item(merge.share(), grid, item)
+
+
+def _of_item(values, grid: Grid, item: int) -> np.ndarray:
+    """(B, N) or (1, N) -> (L, h, w) of one item."""
+    whole = array(values)
+    return (whole if whole.size == int(np.prod(grid)) else whole[item]).reshape(grid)
 
 
 def kept(merge, members: np.ndarray, item: int) -> np.ndarray:

@@ -5,7 +5,19 @@
     statistics.py   means with their intervals; who is ahead
     report.py       python -m vtm_lesson compare: table, figure, JSON
     footage.py      recall of masked objects in real footage: compare --masks
+    labelled.py     labelled footage, by session and by chance: compare --data
+    clips.py        what is measured on it, resumable
+    splits.py       folds that keep sessions, persons and sources together; intervals over them
+    saliencies.py   saliency learned from few clips, and what helps against overfitting; a trained decoder
     variants.py     python -m vtm_lesson variants: gamma, R, chunks, averages
+    own.py          a reader's own partition or reducer from a file, tried out
+    budgets.py      python -m vtm_lesson reducers: every reducer at every budget
+    windows.py      windows of labelled films as items, one prediction a film
+    longform.py     the paper's experiment: one network on labelled films, trained, tested once
+    longform_runs.py        partitions x seeds of it, resumable, also under torchrun
+    longform_table.py       their table, what is published, and what can be compared
+    longform_stand_in.py    the whole way on painted films in the place of the data
+    longform_command.py     python -m vtm_lesson train
 
 What belongs here: studies, resumable, with seeds and intervals. How fast things are is in `measuring`.
 """

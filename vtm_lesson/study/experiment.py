@@ -35,13 +35,13 @@ from ..datasets.toy import toy_films
 from ..measuring import clock
 from ..merging import partition
 from ..merging.registry import REDUCERS
-from ..merging.strategies import Motion, Saliency
+from ..merging.strategies import Motion, Relative, Saliency
 from ..network.model import VideoClassifier, count
 from ..training.loop import Items, Recipe, evaluate, fit
 from .probe import from_block, learn_saliency, linear_probe, retain
 
 CONTROLS = ("none", "random", "oracle")
-STRATEGIES = ("uniform", "centre", "boundary", "motion", "learnable")
+STRATEGIES = ("uniform", "centre", "boundary", "motion", "relative", "learnable")
 PLACES = ("before_attention", "after_attention")
 ACTOR = 0.1  # a patch is the actor's where it covers at least this share
 
@@ -167,6 +167,7 @@ TRIALS: dict[str, list[dict]] = {
         for scale, pair in (("raw", (1.0, 4.0)), ("max", (4.0, 8.0)), ("standard", (1.0, 2.0)))
         for temperature in pair
     ],
+    "relative": [{"temperature": t, "prior": prior} for t in (1.0, 2.0, 4.0) for prior in (0.0, 1.5)],
     "learnable": [{"gain": gain, "temperature": t} for gain in (1.0, 3.0) for t in (3.0, 6.0, 12.0)],
 }
 # What is used without tuning.
@@ -175,6 +176,7 @@ CHOSEN: dict[str, dict] = {
     "centre": {"offset": 0},
     "boundary": {"offset": 0},
     "motion": {"scale": "standard", "temperature": 2.0},
+    "relative": {"temperature": 2.0, "prior": 0.0},
     "learnable": {"gain": 1.0, "temperature": 6.0},
 }
 
@@ -261,6 +263,8 @@ class Comparison:
         settings = self.chosen(name) if settings is None else settings
         if name == "motion":
             return Motion(**settings)
+        if name == "relative":
+            return Relative(**settings)
         if name == "learnable":
             return self.saliency(seed, **settings)
         if name == "uniform":
@@ -465,11 +469,20 @@ def forward(model: nn.Module, batch: dict[str, Tensor], **options):
 
     In training with an auxiliary path of aux="heads": (B, 2, K), the logits of both paths, so that each gets a loss.
     """
-    known = {"motion": batch["motion"], "oracle": batch["oracle"], "vectors": batch.get("vectors"), **options}
+    known = {"motion": batch["motion"], "oracle": batch["oracle"], **options}
+    if _may_ask_for_the_camera(model):  # fitted for nothing it would slow the others down
+        known["vectors"] = batch.get("vectors")
     if model.training and not options:
         outputs, trace = model(batch["tokens"], trace=True, **known)
         return outputs if trace.paths is None else torch.stack(trace.paths, 1)
     return model(batch["tokens"], **known)
+
+
+def _may_ask_for_the_camera(model: nn.Module) -> bool:
+    """Whether a network may want motion relative to the camera: by its partition, or a reducer that nobody knows."""
+    blocks: Any = model.each_block
+    config = blocks[0].config
+    return config.reducer is not None or config.partition == "relative" or isinstance(config.partition, Relative)
 
 
 def _by_way(correct: Tensor, way: Tensor) -> dict:

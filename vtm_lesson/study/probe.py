@@ -27,7 +27,8 @@ from torch import Tensor
 
 from ..merging.merge import Merge
 from ..merging.registry import choose
-from ..merging.strategies import Context, Reducer, Saliency, is_ragged, reduce
+from ..merging.strategies import Context, Reducer, Saliency, is_ragged, reduce, signals
+from ..network.attention import attention_stats
 from ..network.block import VTMBlock
 from ..network.tokens import Chunks, Tokens, reduce_alike
 from ..training.loop import Items, schedule
@@ -68,6 +69,7 @@ def retain(
     seed: int = 0,
     actor: float = 0.1,
     reducer: str | Reducer | None = None,
+    saliency: Saliency | None = None,
 ) -> Kept:
     """Merge every video `rounds` times on its own features, over all its frames, and average what is left.
 
@@ -89,7 +91,10 @@ def retain(
     actor : float, optional
         A patch is the actor's where oracle is at least this.
     reducer : str or function, optional
-        In place of a partition: a reducer by name, or your own.
+        In place of a partition: a reducer by name, or your own. One that asks for attention gets that of the tokens
+        among themselves, with the tokens as queries and keys.
+    saliency : Saliency, optional
+        For what needs saliency.
 
     Returns
     -------
@@ -125,7 +130,7 @@ def retain(
         for number in range(rounds):
             if chosen is None:
                 break
-            merge, targets = _merge_all(chosen, state, gamma, r, generator)
+            merge, targets = _merge_all(chosen, state, gamma, r, generator, saliency)
             if number == 0:
                 met = torch.zeros_like(shown).scatter(1, targets, True)
             state = state.merged(merge)
@@ -138,7 +143,7 @@ def retain(
 
 
 def _merge_all(
-    reducer: Reducer, state: Tokens, gamma: float, r: float, generator: torch.Generator
+    reducer: Reducer, state: Tokens, gamma: float, r: float, generator: torch.Generator, saliency: Saliency | None
 ) -> tuple[Merge, Tensor]:
     """One round over all frames at once: the Merge, and the targets (of a reducer without, what it keeps)."""
     known = {"keys": state.x, **state.known()}
@@ -146,6 +151,11 @@ def _merge_all(
     def context(pieces: dict[str, Any], frames: int) -> Context:
         made = Context(gamma=gamma, frames=frames, height=state.grid[1], width=state.grid[2], **pieces)
         made.generator, made.r = generator, r
+        if saliency is not None:
+            made.saliency = saliency.score(made.keys)
+        if {"attention", "entropy"} & set(signals(reducer)):
+            alone = made.keys[:, None]  # one head
+            made.attention, made.entropy = attention_stats(alone, alone)
         return made
 
     if is_ragged(reducer):

@@ -16,6 +16,7 @@ import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ import numpy as np
 from tabulate import tabulate
 
 from .. import __version__, films
+from ..encoders.frozen import add_options, from_options
 from ..measuring import clock
 from ..merging.registry import REDUCERS
 from ..paths import data_path
@@ -33,9 +35,10 @@ from .statistics import ORDER, row_name, summary, verdicts
 OTHER = (YELLOW, "p")  # any other reducer
 LOOK = {
     "none": (BLACK, "X"), "random": (GREY, "P"), "uniform": (SKY, "v"), "boundary": (PURPLE, "<"),
-    "centre": (ORANGE, "^"), "motion": (GREEN, "s"), "learnable": (VERMILLION, "o"), "auxiliary": (VERMILLION, "D"),
-    "oracle": (BLUE, "*"),
+    "centre": (ORANGE, "^"), "motion": (GREEN, "s"), "relative": (GREEN, ">"), "learnable": (VERMILLION, "o"),
+    "auxiliary": (VERMILLION, "D"), "oracle": (BLUE, "*"),
 }  # fmt: skip
+HOLLOW = ("relative", "auxiliary")  # open marks, where two share a colour
 PLACE_WORDS = {"before_attention": "merging before the first attention", "after_attention": "the paper's order"}
 
 
@@ -122,7 +125,7 @@ def _dots(ax, key: tuple[str, str], rows: Sequence[Mapping]) -> str:
             seeds = row["accuracy"][way]["seeds"]
             ax.scatter([x] * len(seeds), seeds, s=10, color=colour, alpha=0.5, linewidth=0)
             ax.plot([x, x], [low, high], color=colour, linewidth=1.3)
-            hollow = row["strategy"] == "auxiliary"
+            hollow = row["strategy"] in HOLLOW
             label = row_name(row) if k == 0 else None
             ax.scatter([x], [mean], s=34, marker=mark, color="white" if hollow else colour, edgecolor=colour,
                        linewidth=1.2, zorder=3, label=label)  # fmt: skip
@@ -150,7 +153,9 @@ def _plug(ax, key: tuple[str, str], rows: Sequence[Mapping], report: Mapping) ->
         at = [gammas.index(gamma) + 0.055 * (j - (len(names) - 1) / 2) for gamma in mine]
         mean, low, high = np.array([row["accuracy"]["all"]["interval"] for row in mine.values()]).T
         colour, mark = LOOK.get(name, OTHER)
-        ax.errorbar(at, mean, [mean - low, high - mean], color=colour, marker=mark, linewidth=1.2, label=name)
+        inside = "white" if name in HOLLOW else colour
+        ax.errorbar(at, mean, [mean - low, high - mean], color=colour, marker=mark, markerfacecolor=inside,
+                    linestyle="--" if name in HOLLOW else "-", linewidth=1.2, label=name)  # fmt: skip
         told.append(f"{name} " + ", ".join(f"{m:.2f} at gamma {g:g}" for g, m in zip(mine, mean, strict=True)))
     for row in whole:
         ax.axhline(row["accuracy"]["all"]["interval"][0], color=BLACK, linewidth=1, label="none")
@@ -225,7 +230,14 @@ def main(argv: Sequence[str] | None = None) -> int:
             return 2
         from . import footage
 
-        return footage.main(args.data, args.masks, args.out, args.gamma[0] if args.gamma else 6)
+        gamma = args.gamma[0] if args.gamma else 6
+        encoder = partial(from_options, args)
+        more = encoder, args.saliency or (), args.decoder, _command(argv)
+        return footage.main(args.data, args.masks, args.out, gamma, *more)
+    if args.data:
+        from . import labelled
+
+        return labelled.main(args, partial(from_options, args), _command(argv))
     asked = {field.name: getattr(args, field.name, None) for field in fields(Study)}
     given: dict[str, Any] = {name: value for name, value in asked.items() if value is not None}
     try:
@@ -245,8 +257,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return 2
     comparison.run()
-    command = "python -m vtm_lesson compare " + " ".join(sys.argv[1:] if argv is None else argv)
-    report = make_report(comparison, command.strip())
+    report = make_report(comparison, _command(argv))
     path = folder / "compare.json"
     save(report, path)
     if args.quick:
@@ -259,6 +270,11 @@ def _show(report: Mapping, picture: Path, path: Path | None = None) -> int:
     picture.write_bytes(png(figure(report)))
     print(f"\nfigure  {picture}" + (f"\nJSON    {path}" if path else ""))
     return 0
+
+
+def _command(argv: Sequence[str] | None) -> str:
+    """What was called, for those who want to call it again."""
+    return " ".join(["python -m vtm_lesson compare", *(sys.argv[1:] if argv is None else argv)])
 
 
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -277,6 +293,14 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--masks", type=Path, help="masks of an object in them: its recall by strategy, nothing trained"
     )
+    parser.add_argument(
+        "--saliency", type=Path, nargs="+", metavar="FEATURES", help="for --masks: learn saliency there"
+    )
+    parser.add_argument("--decoder", type=Path, help="for --masks: weights of a saliency decoder (.safetensors)")
+    add_options(parser)
+    from . import labelled
+
+    labelled.options(parser)
     parser.add_argument("--out", type=Path, help="the JSON that --masks writes")
     parser.add_argument("--seeds", type=int)
     parser.add_argument("--gamma", type=numbers, help="partition factors, such as 2,6,10")

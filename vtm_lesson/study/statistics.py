@@ -16,7 +16,10 @@ from ..merging.registry import REDUCERS, reducer
 from ..merging.strategies import is_ragged
 from .experiment import CONTROLS
 
-ORDER = ("none", "random", *REDUCERS, "uniform", "boundary", "centre", "motion", "learnable", "auxiliary", "oracle")
+ORDER = (
+    *("none", "random", *REDUCERS),
+    *("uniform", "boundary", "centre", "motion", "relative", "learnable", "auxiliary", "oracle"),
+)
 
 
 def interval(values: Sequence[float], level: float = 0.95) -> tuple[float, float, float]:

@@ -46,7 +46,13 @@ LESSONS = {
     ),
     "06_motion_based": (
         "lessons_saliency",
-        ("block_motion", "motion_map", "motion_probability", "first_target", "without_camera"),
+        (
+            "block_motion",
+            "motion_map",
+            "motion_probability",
+            "without_camera",
+            "affine_camera",
+        ),
     ),
     "07_learnable": (
         "lessons_learnable",
@@ -59,6 +65,17 @@ LESSONS = {
     "09_speed_and_memory": (
         "lessons_speed",
         ("slowest_blocks", "amdahl", "median_speedup", "peak_score_memory", "swapped_flops", "other_baseline"),
+    ),
+    "12_real_datasets": (
+        "lessons_data",
+        (
+            "leaking_groups",
+            "feature_bytes",
+            "film_prediction",
+            "mean_predictor_error",
+            "fair_split",
+            "grouped_interval",
+        ),
     ),
     "B_matcher_roofline_and_kernel": ("lessons_speed", ("candidates", "roofline", "tiled_argmax")),
     "C_the_papers_tables": ("lessons_comparison", ("corrected_interval", "seeds_needed")),

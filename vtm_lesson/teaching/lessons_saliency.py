@@ -818,75 +818,6 @@ motion_probability = Exercise(
 )
 
 
-def _first_target(
-    share: float,
-    actor: float,
-    rest: float,
-    temperature: float,
-    mean: Callable[[float, float, float], float] | None = None,
-) -> float:
-    """`first_target` with another mean, and with the film's by default."""
-    average = mean(share, actor, rest) if mean else share * actor + (1 - share) * rest
-    odds = math.log(share / (1 - share)) + temperature * (actor - rest) / max(average, 1e-6)
-    return torch.tensor(odds, dtype=torch.float64).sigmoid().item()
-
-
-first_target = Exercise(
-    "first_target",
-    answer=_first_target,
-    cases=lambda: [
-        ("nothing moves", (0.25, 0.0, 0.0, 1.0)),
-        ("all move alike", (0.1, 3.0, 3.0, 2.0)),
-        ("half of the tokens, twice as fast", (0.5, 2.0, 1.0, 1.0)),
-        ("an actor that walks through a still set", (0.06, 2.0, 0.1, 0.25)),
-        ("the same film at ten times the size", (0.06, 20.0, 1.0, 0.25)),
-        ("a camera that moves with the actor", (0.06, 0.1, 2.0, 1.0)),
-        ("a temperature of 0", (0.3, 5.0, 0.2, 0.0)),
-        ("a film in which hardly anything moves", (0.2, 0.03, 0.01, 1.5)),
-        ("a few tokens, at a high temperature", (0.001, 4.0, 0.0, 2.0)),
-        ("many tokens, a little faster", (0.9, 1.2, 1.0, 8.0)),
-    ],
-    hints=(
-        "How fast is the film on average? A share `share` of its tokens moves by `actor`, the others by `rest`.",
-        "In the softmax each token of the actor weighs `exp(temperature * actor / mean)`, each of the others "
-        "`exp(temperature * rest / mean)`. How much do all tokens of each kind weigh together?",
-        "`share` times the first and `1 - share` times the second; the probability is the first divided by both. Large "
-        "powers overflow: divide top and bottom by the larger, or take "
-        "`torch.tensor([log(share) + ..., log(1 - share) + ...]).softmax(0)[0]`.",
-    ),
-    mistakes=(
-        (
-            "The actor's and the others' tokens are counted as if they were equally many: weigh each kind with its "
-            "share.",
-            lambda f, a, r, t: torch.tensor(t * (a - r) / max(f * a + (1 - f) * r, 1e-6)).double().sigmoid().item(),
-        ),
-        (
-            "The film's mean weighs each kind by how many of its tokens there are; yours is the mean of two numbers.",
-            lambda f, a, r, t: _first_target(f, a, r, t, lambda f, a, r: (a + r) / 2),
-        ),
-        (
-            "The motion is not divided by the film's mean: a film at ten times the size must give the same.",
-            lambda f, a, r, t: _first_target(f, a, r, t, lambda f, a, r: 1.0),
-        ),
-        (
-            "That is the probability of one of the others.",
-            lambda f, a, r, t: 1 - _first_target(f, a, r, t),
-        ),
-        (
-            "That is the actor's share of all motion; eq. 6 has a softmax.",
-            lambda f, a, r, t: f * a / (f * a + (1 - f) * r) if a + r else f,
-        ),
-        ("The temperature has no effect.", lambda f, a, r, t: _first_target(f, a, r, 1.0)),
-        ("Motion has no effect: that is the share alone.", lambda f, a, r, t: f),
-        *slips_saliency.FIRST_TARGET,
-    ),
-    minutes=7,
-    difficulty=3,
-    importance=3,
-    kind="compute",
-)
-
-
 def _without_camera(vectors: Tensor) -> Tensor:
     middle = vectors.flatten(1, 2).median(dim=1).values[:, None, None]
     return (vectors - middle).norm(dim=-1)
@@ -931,5 +862,130 @@ without_camera = Exercise(
     ),
     minutes=6,
     difficulty=2,
+    importance=4,
+)
+
+
+Fit = Callable[[Tensor, Tensor], Tensor]  # vectors (L, h, w, 2) and weights (L, h, w) -> the residuals' length
+
+
+def _fitted(
+    power: float = 0.5,
+    columns: tuple[int, ...] = (0, 1, 2),
+    length: Callable[[Tensor, Tensor], Tensor] = lambda rest, model: rest.norm(dim=-1),
+    unweighted: str = "",
+    turned: bool = False,
+    whole: bool = False,
+) -> Fit:
+    """`affine_camera` with one thing wrong, and none by default. columns: of 1, x, y, which the model has. unweighted:
+    "places" or "vectors" are not multiplied. turned: places of an (w, h) grid. whole: one model for all frames."""
+
+    def residual(vectors: Tensor, weight: Tensor) -> Tensor:
+        frames, height, width, _ = vectors.shape
+        sides = (width, height) if turned else (height, width)
+        y, x = torch.meshgrid(*(torch.linspace(-1, 1, side).double() for side in sides), indexing="ij")
+        places = torch.stack([torch.ones_like(x), x, y], -1).reshape(-1, 3)[:, list(columns)].expand(frames, -1, -1)
+        given, root = vectors.double().flatten(1, 2), weight.double().flatten(1)[..., None] ** power
+        a = places if unweighted == "places" else root * places
+        b = given if unweighted == "vectors" else root * given
+        if whole:
+            model = torch.linalg.lstsq(a.flatten(0, 1), b.flatten(0, 1)).solution
+        else:
+            model = torch.linalg.lstsq(a, b).solution
+        return length(given - places @ model, places @ model).float().view_as(weight)
+
+    return residual
+
+
+def _fit_cases() -> list[Case]:
+    y, x = torch.meshgrid(torch.arange(4.0), torch.arange(6.0), indexing="ij")
+    even = torch.ones(1, 4, 6)
+    pan, zoom, turn = (
+        torch.stack(pair, -1)[None] for pair in ((x * 0 + 3, y * 0 - 1), (x / 5, y / 5), (-y / 4, x / 4))
+    )
+    figure = zoom.clone()
+    figure[0, 1, 2] += torch.tensor([3.0, -4.0])
+    unsure = even.clone()
+    unsure[0, 1, 2] = 0.01
+    cases: list[Case] = [
+        ("nothing moves", (torch.zeros(1, 3, 3, 2), torch.ones(1, 3, 3))),
+        ("a pan: all of it is the camera's", (pan, even)),
+        ("a zoom", (zoom, even)),
+        ("a turn", (turn, even)),
+        ("a zoom, and one patch that goes its own way", (figure, even)),
+        ("the same, and that patch counts a hundredth", (figure, unsure)),
+        ("two frames, two cameras", (torch.cat([pan, turn]), even.repeat(2, 1, 1))),
+    ]
+    for seed in range(4):
+        shape = (2, 3 + seed, 5)
+        cases.append((f"random {seed}", (random(seed, *shape, 2) * 2, random(seed + 7, *shape).abs() + 0.05)))
+    return cases
+
+
+affine_camera = Exercise(
+    "affine_camera",
+    answer=_fitted(),
+    cases=_fit_cases,
+    hints=(
+        "Two lines are fitted to each frame, one for `vx` and one for `vy`. Both have the columns 1, x and y, so one "
+        "`torch.linalg.lstsq(places, vectors)` finds all six numbers: `places` is `(h * w, 3)`, `vectors` "
+        "`(L, h * w, 2)`, the solution `(L, 3, 2)`.",
+        "`places` is `torch.stack([one, x, y], dim=-1)`, each flattened; x counts columns, y rows, and their unit does "
+        "not matter. A patch of weight w counts w times if its row of both sides is multiplied by the root of w: "
+        "`root = weight.flatten(1).sqrt()[..., None]`.",
+        "`camera = torch.linalg.lstsq(root * places, root * vectors.flatten(1, 2)).solution`. What is left is "
+        "`vectors.flatten(1, 2) - places @ camera`, without the root. Return its length, in the shape of `weight`.",
+    ),
+    mistakes=(
+        ("The weights have no effect: each patch is to count by its weight.", _fitted(power=0.0)),
+        (
+            "Squares are added up: multiply both sides by the root of the weight, or it counts twice.",
+            _fitted(power=1.0),
+        ),
+        (
+            "Only the places are multiplied by the root of the weight; both sides have to be.",
+            _fitted(unweighted="vectors"),
+        ),
+        (
+            "Only the vectors are multiplied by the root of the weight; both sides have to be.",
+            _fitted(unweighted="places"),
+        ),
+        (
+            "Your model has no constant: a pan moves every place alike, also the one where x and y are 0.",
+            _fitted(columns=(1, 2)),
+        ),
+        ("Your model is a pan only, the mean vector: a zoom needs x and y.", _fitted(columns=(0,))),
+        ("Your model does not use y, the row of a patch.", _fitted(columns=(0, 1))),
+        ("Your model does not use x, the column of a patch.", _fitted(columns=(0, 2))),
+        (
+            "That is how far the camera moves each patch; asked is what is left of its vector.",
+            _fitted(length=lambda rest, model: model.norm(dim=-1)),
+        ),
+        (
+            "The length of a vector is the root of the sum of its squares; the root is missing.",
+            _fitted(length=lambda rest, model: (rest**2).sum(-1)),
+        ),
+        (
+            "The length of a vector is the root of the sum of its squares; you add x and y.",
+            _fitted(length=lambda rest, model: rest.abs().sum(-1)),
+        ),
+        (
+            "x and y do not belong to your patches: x counts columns, y rows, and a row is `w` patches long.",
+            _fitted(turned=True),
+        ),
+        ("One camera for the whole film: it moves differently in every frame.", _fitted(whole=True)),
+        ("Nothing was taken away: these are the lengths of the vectors.", lambda v, w: v.norm(dim=-1)),
+        (
+            "That is your turn 5, without the median vector: a zoom and a turn are still in it.",
+            lambda v, w: _without_camera(v),
+        ),
+        (
+            "What you return is still multiplied by the root of the weight; it belongs into the fit only.",
+            lambda v, w: _fitted()(v, w) * w.sqrt(),
+        ),
+        *slips_saliency.AFFINE_CAMERA,
+    ),
+    minutes=10,
+    difficulty=3,
     importance=4,
 )

@@ -289,61 +289,6 @@ MOTION_MAP = slips(
 )
 
 
-def _first_target(share: float, actor: float, rest: float, temperature: float) -> float:
-    mean = max(share * actor + (1 - share) * rest, 1e-6)
-    weights = [math.log(share) + temperature * actor / mean, math.log(1 - share) + temperature * rest / mean]
-    return torch.tensor(weights).softmax(0)[0].item()
-
-
-FIRST_TARGET = slips(
-    _first_target,
-    (
-        "max(share * actor + (1 - share) * rest, 1e-06)",
-        "The film's mean counts the actor's motion with `share` and the others' with `1 - share`, and only a still "
-        "film needs a floor, a tiny one; yours is another mean.",
-        "min(share * actor + (1 - share) * rest, 1e-06); 1e-06; max(share * actor - (1 - share) * rest, 1e-06); "
-        "max(share * actor, 1e-06); max((1 - share) * rest, 1e-06); max(share + actor + (1 - share) * rest, 1e-06); "
-        "max(share + (1 - share) * rest, 1e-06); max(actor + (1 - share) * rest, 1e-06); max(actor * actor + (1 - "
-        "share) * rest, 1e-06); max(share * rest + (1 - share) * rest, 1e-06); max(share * actor + (1 - share + "
-        "rest), 1e-06); max(share * actor + (1 - share), 1e-06); max(share * actor + rest, 1e-06); max(share * actor "
-        "+ (1 + share) * rest, 1e-06); max(share * actor + (share - 1) * rest, 1e-06); max(share * actor + 1 * rest, "
-        "1e-06); max(share * actor + share * rest, 1e-06); max(share * actor + (2 - share) * rest, 1e-06); max(share "
-        "* actor + (0 - share) * rest, 1e-06); max(share * actor + (1 - actor) * rest, 1e-06); max(share * actor + "
-        "(1 - share) * temperature, 1e-06); max(share * actor + (1 - share) * rest, 0.1)",
-    ),
-    (
-        "math.log(share) + temperature * actor / mean",
-        "All tokens of the actor together weigh share * exp(temperature * actor / mean); with you they weigh "
-        "something else.",
-        "math.log(share) - temperature * actor / mean; math.log(share); temperature * actor / mean; math.log2(share) "
-        "+ temperature * actor / mean; math.log1p(share) + temperature * actor / mean; share + temperature * actor / "
-        "mean; math.log(actor) + temperature * actor / mean; math.log(share) + temperature * actor * mean; "
-        "math.log(share) + mean / (temperature * actor); math.log(share) + temperature * actor; math.log(share) + "
-        "mean; math.log(share) + (temperature + actor) / mean; math.log(share) + temperature / mean; math.log(share) "
-        "+ actor / mean; math.log(share) + mean * actor / mean; math.log(share) + temperature * actor / share",
-    ),
-    (
-        "math.log(1 - share) + temperature * rest / mean",
-        "All other tokens together weigh (1 - share) * exp(temperature * rest / mean); with you they weigh something "
-        "else.",
-        "math.log(1 - share) - temperature * rest / mean; math.log(1 - share); temperature * rest / mean; "
-        "math.log2(1 - share) + temperature * rest / mean; math.log1p(1 - share) + temperature * rest / mean; 1 - "
-        "share + temperature * rest / mean; math.log(1 + share) + temperature * rest / mean; math.log(1) + "
-        "temperature * rest / mean; math.log(2 - share) + temperature * rest / mean; math.log(1 - actor) + "
-        "temperature * rest / mean; math.log(1 - share) + temperature * rest * mean; math.log(1 - share) + mean / "
-        "(temperature * rest); math.log(1 - share) + temperature * rest; math.log(1 - share) + mean; math.log(1 - "
-        "share) + (temperature + rest) / mean; math.log(1 - share) + temperature / mean; math.log(1 - share) + rest "
-        "/ mean; math.log(1 - share) + mean * rest / mean; math.log(1 - share) + temperature * temperature / mean; "
-        "math.log(1 - share) + temperature * rest / share",
-    ),
-    (
-        "torch.tensor(weights).softmax(0)[0].item()",
-        "That is an exponent; a softmax makes probabilities of exponents.",
-        "torch.tensor(weights)[0].item()",
-    ),
-)
-
-
 def _block_motion(previous: Tensor, block: Tensor, row: int, column: int, reach: int) -> tuple[int, int]:
     (height, width), best = block.shape, (float("inf"), 0, 0)
     for dy in range(-reach, reach + 1):
@@ -486,5 +431,40 @@ WITHOUT_CAMERA = slips(
         "(vectors - camera[:, None, None])",
         "That is how far the camera moved; subtract it from the vectors.",
         "camera[:, None, None]",
+    ),
+)
+
+
+def _affine_camera(vectors: Tensor, weight: Tensor) -> Tensor:
+    _, h, w = weight.shape
+    y, x = torch.meshgrid(torch.arange(h), torch.arange(w), indexing="ij")
+    places = torch.stack([torch.ones(h * w), x.flatten(), y.flatten()], dim=-1)
+    root = weight.flatten(1).sqrt()[..., None]
+    camera = torch.linalg.lstsq(root * places, root * vectors.flatten(1, 2)).solution
+    return (vectors.flatten(1, 2) - places @ camera).norm(dim=-1).view_as(weight)
+
+
+AFFINE_CAMERA = slips(
+    _affine_camera,
+    (
+        "root * places, root * vectors.flatten(1, 2)",
+        "Both sides of the fit are multiplied by the root of the weight, row by row; you combine them in another way.",
+        "root + places, root * vectors.flatten(1, 2); root * places, root + vectors.flatten(1, 2); root * places, _ * "
+        "vectors.flatten(1, 2)",
+    ),
+    (
+        "root * places, root * vectors.flatten(1, 2)",
+        "The vectors themselves are missing: they are what is fitted.",
+        "root * places, root",
+    ),
+    (
+        "vectors.flatten(1, 2) - places @ camera",
+        "Take the camera's motion away from the vectors; you combine them in another way.",
+        "vectors.flatten(1, 2) + places @ camera",
+    ),
+    (
+        "norm(dim=-1)",
+        "A length is the root over x and y of one vector, the last axis: .norm(dim=-1).",
+        "norm(dim=-0); norm(dim=-2)",
     ),
 )

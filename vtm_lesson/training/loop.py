@@ -56,7 +56,7 @@ class Items(Dataset[Batch]):
     ----------
     **columns : Tensor
         (n, ...), any dtype. What `fit` hands to a network by itself: tokens (n, L, H, W, C) and, where they are given,
-        motion and oracle (n, L, H, W), vectors (n, L, H, W, 2).
+        motion and oracle (n, L, H, W), vectors (n, L, H, W, 2), pixels (n, L, H, W, P).
 
     Attributes
     ----------
@@ -301,11 +301,11 @@ def schedule(optimizer: torch.optim.Optimizer, steps: int, warmup: int = 0) -> L
 
 
 def plain_forward(model: nn.Module, batch: Batch) -> Tensor:
-    """model(tokens), with motion=... and oracle=... where the data has them, and vectors=... where it takes them."""
+    """model(tokens), with motion and oracle where the data has them, vectors and pixels where it takes them, too."""
     others: Batch = {name: batch[name] for name in ("motion", "oracle") if name in batch}
     inner = getattr(model, "module", model)  # of what spreads it over several processes
-    if "vectors" in batch and "vectors" in inspect.signature(inner.forward).parameters:
-        others["vectors"] = batch["vectors"]
+    takes = inspect.signature(inner.forward).parameters
+    others |= {name: batch[name] for name in ("vectors", "pixels") if name in batch and name in takes}
     return model(batch["tokens"], **others)
 
 

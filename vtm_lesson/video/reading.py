@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import warnings
 from bisect import bisect_right as bisect
+from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import lru_cache
@@ -149,7 +150,11 @@ class Clip:
 
 
 def read(
-    path, frames: int = 60, size: int | tuple[int, int] | None = 224, progress: bool = True, motion: bool = True
+    path,
+    frames: int | Callable[[float], int] = 60,
+    size: int | tuple[int, int] | None = 224,
+    progress: bool = True,
+    motion: bool = True,
 ) -> Clip:
     """Read evenly spaced frames of a film, and its codec's motion vectors; `vtm.read_video` is the same.
 
@@ -160,9 +165,10 @@ def read(
     path : str, Path or file object
         A file, or a seekable binary file object: mp4, mov, mkv, webm, avi, ts, mpg and the like, in any codec that
         FFmpeg decodes. Nothing but this file is opened: what only names films (a playlist, say) is refused.
-    frames : int, optional
+    frames : int or callable, optional
         L. The film is cut into L equal stretches of time; the frame shown in the middle of each is taken. A film with
-        fewer frames than that repeats some; nothing moves between a frame and its repetition.
+        fewer frames than that repeats some; nothing moves between a frame and its repetition. A function is given the
+        film's duration in seconds, and says L.
     size : int, (int, int) or None, optional
         S: the short side becomes S pixels, then the central S x S is cut out. (height, width): the frame is scaled
         until it covers this, then the centre is cut out. Both make pixels square and undo a stored rotation. None: the
@@ -209,15 +215,16 @@ def read(
     >>> vtm.read_video(vtm.films.sample("centred"), frames=4, size=64)
     Clip(4 frames of 64 x 64 from 3.0 s of h264)
     """
-    if not _whole(frames):
-        raise ValueError(f"frames is {frames!r}; give a whole number, 1 or more.")
+    if not callable(frames):
+        _checked_length(frames)
     target = _target(size)
     name = check(path)
     try:
         survey = survey_of(path, name)
-        taker = None if motion else _wanted_only(path, name, survey, int(frames), target)
+        length = _checked_length(frames(survey.duration) if callable(frames) else frames)
+        taker = None if motion else _wanted_only(path, name, survey, length, target)
         if taker is None:
-            taker = _Taker(survey, int(frames), target, motion)
+            taker = _Taker(survey, length, target, motion)
             _decode(path, name, survey, taker, progress)
         if not taker.seen:
             raise VideoError(f"{name} has a video track, but not one frame of it can be decoded.")
@@ -254,6 +261,12 @@ def overlap(edges: np.ndarray, cell: float, cells: int, limit: float) -> np.ndar
         nearest = np.clip((low[empty, 0] / cell).astype(int), 0, cells - 1)
         share[empty, nearest] = 1
     return share / share.sum(1, keepdims=True)
+
+
+def _checked_length(frames) -> int:
+    if not _whole(frames):
+        raise ValueError(f"frames is {frames!r}; give a whole number, 1 or more.")
+    return int(frames)
 
 
 def _target(size):

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from ..matching import match
 from ..merge import Merge
 from ..strategies import Context, Strategy, pick
+from ..tiled import TILE
 
 
 @dataclass(frozen=True)
@@ -18,6 +19,14 @@ class Bipartite:
 
     partition: Strategy
 
+    source = "VTM (NeurIPS 2024), eqs. 1 to 5; matching of ToMe (2210.09461, 2023)"
+    cost = "2 T (n - T) D"
+
+    @property
+    def signal(self) -> str | tuple[str, ...] | None:
+        """What its strategy needs."""
+        return getattr(self.partition, "signal", None)
+
     def __call__(self, context: Context) -> Merge:
         context.targets = pick(self.partition, context)
         return match(context.keys, context.targets, context.n_merge)
@@ -26,3 +35,8 @@ class Bipartite:
     def flops(n: int, n_targets: int, dim: int) -> int:
         """Of the product of all sources with all targets."""
         return 2 * n_targets * (n - n_targets) * dim
+
+    @staticmethod
+    def memory(n: int, n_targets: int, dim: int) -> int:
+        """The tile of scores, and the unit keys of the targets."""
+        return 4 * (min(TILE["cpu"], n_targets * (n - n_targets)) + n_targets * dim)

@@ -10,7 +10,7 @@ from .. import partition as P
 from ..matching import nearest
 from ..merge import Merge
 from ..strategies import Context, Strategy, pick
-from ..tiled import others
+from ..tiled import TILE, others
 
 
 def every_gamma_th(context: Context) -> torch.Tensor:
@@ -28,7 +28,11 @@ class Threshold:
 
     above: float = 0.9
     partition: Strategy = every_gamma_th
+
     ragged = True
+    knob = ("above", -1.0, 1.0)
+    source = "course; thresholds: ATM (2505.15160, 2025)"
+    cost = "2 T (n - T) D"
 
     def __post_init__(self) -> None:
         if not -1 <= self.above <= 1:
@@ -46,3 +50,8 @@ class Threshold:
     def flops(n: int, n_targets: int, dim: int) -> int:
         """Of the product of all sources with all targets."""
         return 2 * n_targets * (n - n_targets) * dim
+
+    @staticmethod
+    def memory(n: int, n_targets: int, dim: int) -> int:
+        """The tile of scores, and the unit keys of the targets."""
+        return 4 * (min(TILE["cpu"], n_targets * (n - n_targets)) + n_targets * dim)
