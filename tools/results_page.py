@@ -80,7 +80,10 @@ def trained() -> str:
         for place in PLACES:
             row = none if name == "none" else rows[place, name]
             gap = "" if name == "none" else _gap(difference(row, none))
-            line += [percent(row["accuracy"]["all"]["interval"]), gap, f"1/{costs[place, name]['flops_ratio']:.1f}"]
+            cost = costs.get((place, name))
+            line += [
+                percent(row["accuracy"]["all"]["interval"]), gap, "" if cost is None else f"1/{cost['flops_ratio']:.1f}"
+            ]  # fmt: skip
         cells.append(line)
     told = []
     for place in PLACES:

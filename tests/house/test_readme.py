@@ -13,6 +13,7 @@ import scipy.stats
 import yaml
 
 import results_page
+from vtm_lesson.study import labelled
 
 ROOT = Path(__file__).resolve().parents[2]
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -137,11 +138,21 @@ def test_the_headline_numbers_are_the_stored_ones():
     expected += [accuracy("a", name) for name in ("learnable", "uniform")]
     expected += [accuracy("c", name, "after_attention") for name in ("learnable", "uniform")] + [accuracy("c", "none")]
     masks = stored("real_masks")
-    assert len(masks["films"]) == 10 and "Ten DAVIS sequences" in headline
+    assert len(masks["films"]) == 10 and "ten DAVIS sequences" in headline
     expected += [
+        *(f"{masks['recall'][n][0]:.2f}" for n in ("relative", "motion")),
         f"{1 / masks['settings']['gamma']:.2f}",
-        *(f"{masks['recall'][n][0]:.2f}" for n in ("motion", "relative")),
     ]
+    for place in ("before_attention", "after_attention"):
+        seeds = [{r["seed"]: r["accuracy"] for r in records("c", name, place)} for name in ("relative", "learnable")]
+        gaps = [seeds[0][seed] - seeds[1][seed] for seed in seeds[0]]
+        half = scipy.stats.t.ppf(0.975, len(gaps) - 1) * statistics.stdev(gaps) / len(gaps) ** 0.5
+        assert abs(statistics.fmean(gaps)) < half and "not in the paper, was level with learned saliency" in headline
+    fair = [r for r in labelled.load("real_yoga")["rows"] if (r["evidence"], r["split"]) == ("c", "time")]
+    rows = {r["row"]: r["minus_none"] for r in fair if r["row"] != "none"}
+    mean, low, high = (100 * value for value in rows["learnable"])
+    assert f"{mean:.0f} points above no merging ({low:.0f} to {high:.0f}), others not told apart" in headline
+    assert all(low < 0 < high for name, (_, low, high) in rows.items() if name != "learnable")
     assert re.findall(r"x?\d+\.\d+(?: ± \d+\.\d+)?", headline) == expected
     (cost,) = records("cost", "learnable", "after_attention")
     assert round(cost["flops_ratio"]) == 5 and "five times the FLOPs" in headline

@@ -261,6 +261,16 @@ def test_time_space(c, time):
         same(merge, b, time_space_by_loops(c, b, time))
 
 
+@pytest.mark.parametrize("frames, gamma, time", [(4, 4.0, 0.5), (5, 9.0, 1.0), (6, 12.0, 1.0), (3, 3.0, 0.8)])
+def test_time_space_where_whole_frames_merge(frames, gamma, time):
+    """Films of many frames: as many of them merge as may, and what is matched then are averages by size."""
+    for seed in range(8):
+        c = context(batch=2, frames=frames, height=2, width=3, gamma=gamma, seed=seed)
+        merge = reduce(reducer("time_space", time=time), c)
+        for b in range(2):
+            same(merge, b, time_space_by_loops(c, b, time))
+
+
 @often
 @given(some_context)
 def test_decoupled(c):

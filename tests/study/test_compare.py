@@ -303,7 +303,8 @@ def test_stored_study_has_five_seeds_of_what_the_lessons_conclude_from(stored):
     for evidence, place in (("a", ""), *((kind, place) for kind in "bc" for place in places)):
         for name in ("random", "uniform", "centre", "boundary", "motion", "learnable", "oracle"):
             assert found(stored, evidence, name, place)["seeds"] >= 5
-    assert found(stored, "a", "relative")["seeds"] >= 5
+    for evidence, place in (("a", ""), *(("c", place) for place in places)):
+        assert found(stored, evidence, "relative", place)["seeds"] >= 5
     trials = Counter(record["strategy"] for record in stored["results"] if record["evidence"] == "tune")
     assert trials == {name: len(TRIALS[name]) for name in stored["study"]["strategies"]}
 

@@ -41,7 +41,8 @@ def test_a_reader_of_what_moves_is_right_where_the_label_moves(study):
 
 def test_what_is_learned_never_sees_the_test_clips(study, monkeypatch):
     """Saliency, settings and strength of a fold stay the same when its test clips are made into something else."""
-    job = Job("a", "group", "learned, held back", 4, 0, 1)
+    monkeypatch.setitem(TRIALS, "learned", [{"steps": 20, "temperature": t} for t in (1.0, 6.0)])
+    job = Job("a", "group", "learned", 4, 0, 1)
     _, test = study.cut("group", 0)[1]
     before = study.read(job)
     other = clips()
@@ -145,6 +146,7 @@ def painted(tmp_path_factory):
 
 def test_the_command(painted, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(LabelledStudy, "rows", lambda self, evidence: ["none", "random", "learned, held back"])
+    monkeypatch.setitem(TRIALS, "learned, held back", [{"components": 4, "steps": 5, "temperature": 6.0}])
     out = tmp_path / "dances.json"
     options = ["--folder", tmp_path / "run", "--features", tmp_path / "features", "--out", out, "--size", "32"]
     options += ["--frames", "4", "--folds", "3", "--quick", "--evidence", "a", "--gamma", "4", "--data", painted]
@@ -164,3 +166,7 @@ def test_the_command_says_what_is_wrong(painted, tmp_path, capsys):
     one.mkdir(parents=True)
     assert report.main(["--data", str(tmp_path / "one")]) == 2
     assert "give one folder for each class" in capsys.readouterr().err
+    with pytest.raises(ValueError, match='it is "a", "c" or "ac"'):
+        replace(SMALL, evidence="b")
+    with pytest.raises(ValueError, match="choose among group, time"):
+        replace(SMALL, splits=("day",))

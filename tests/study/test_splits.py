@@ -51,6 +51,8 @@ def test_no_session_is_on_both_sides(kind):
 def test_time_cuts_between_sessions_where_shares_are_most_equal():
     known = grouped(ENTRIES)
     assert [len(test) for _, test in folds("time", LABELS, known, k=2)] == [4, 6]
+    uneven = Grouped("time", np.array([0, 1, 1, 1, 1, 2, 2]), np.arange(7))
+    assert [len(test) for _, test in folds("time", LABELS[:7], uneven, k=2)] == [5, 2]  # 5 is nearer to half than 1
     assert [len(test) for _, test in folds("time", LABELS, known, k=9)] == [4, 4, 2]  # no more than there are sessions
 
 

@@ -35,7 +35,7 @@ from ..training.loop import Items, Recipe, evaluate, fit
 from .experiment import forward
 from .probe import retain
 from .saliencies import Learning, basis, learn
-from .splits import Grouped, folds
+from .splits import KINDS, Grouped, folds
 
 LEARNED = ("learned", "learned, held back", "learned elsewhere")
 # Four trials of every strategy's settings. Random targets have none, and other reducers are taken as they are.
@@ -89,6 +89,16 @@ class Plan:
     epochs: int = 16
     lr: float = 3e-3
     batch: int = 8
+
+    def __post_init__(self) -> None:
+        if not self.evidence or set(self.evidence) - set("ac"):
+            raise ValueError(f'evidence is {self.evidence!r}; on labelled films it is "a", "c" or "ac".')
+        if not self.splits or set(self.splits) - set(KINDS):
+            raise ValueError(f"splits are {','.join(self.splits)}; choose among {', '.join(KINDS)}.")
+        if not all(gamma > 1 for gamma in (*self.gamma, self.network_gamma)):
+            raise ValueError(f"gamma is {self.gamma}, of networks {self.network_gamma}; every one is more than 1.")
+        if min(self.seeds, self.network_seeds) < 1 or self.folds < 2:
+            raise ValueError(f"seeds is {self.seeds}, folds {self.folds}; give 1 seed and 2 folds, or more.")
 
 
 @dataclass(frozen=True)

@@ -266,7 +266,9 @@ def figure(report: Mapping[str, Any], gamma: float | None = None) -> Picture:
         ax.grid(axis="y", visible=False)
         ax.set_title(title)
         ax.set_xlabel("points above no merging")
-    fig.legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=len(splits), frameon=False)
+    # One panel may have fewer splits than another: each is named once.
+    named = {label: handle for ax in fig.axes for handle, label in zip(*ax.get_legend_handles_labels(), strict=True)}
+    fig.legend(named.values(), named.keys(), loc="outside lower center", ncols=len(splits), frameon=False)
     fig.alt = "Accuracy minus that of no merging, in points, with 95% intervals. " + "; ".join(told) + "."
     return fig
 

@@ -289,14 +289,14 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--strategies", type=words, help=f"of {','.join([*STRATEGIES, *REDUCERS])}; controls are always there"
     )
-    parser.add_argument("--data", type=Path, help="a folder of films, for --masks")
+    parser.add_argument("--data", type=Path, help="a folder of labelled films, or of films with --masks")
     parser.add_argument(
         "--masks", type=Path, help="masks of an object in them: its recall by strategy, nothing trained"
     )
     parser.add_argument(
         "--saliency", type=Path, nargs="+", metavar="FEATURES", help="for --masks: learn saliency there"
     )
-    parser.add_argument("--decoder", type=Path, help="for --masks: weights of a saliency decoder (.safetensors)")
+    parser.add_argument("--decoder", type=Path, help="weights of a saliency decoder (.safetensors)")
     add_options(parser)
     from . import labelled
 
