@@ -5,7 +5,7 @@
 # and 10), and its gradient by hand · build a VTM of your own from the functions you have written, train it from random
 # weights, and watch its targets move to the actor, without ever telling where the actor is.
 #
-# **Time** 90 minutes · **Needs** lessons 02 and 06 · **Runs in** about 40 seconds, no GPU
+# **Time** 95 minutes · **Needs** lessons 02 and 06 · **Runs in** about 40 seconds, no GPU
 
 # %%
 import copy

@@ -4,7 +4,7 @@
 # **You will** take a list of labelled films, with its holes, all the way to a score · find out what such a score has to be compared with, and
 # which splits make it look better than it is · see which conclusions from painted films carry over to real footage.
 #
-# **Time** 75 minutes · **Needs** lesson 08 · **Runs in** about a minute, no GPU (films are painted here; results on real footage are stored)
+# **Time** 65 minutes · **Needs** lesson 08 · **Runs in** about a minute, no GPU (films are painted here; results on real footage are stored)
 
 # %%
 import itertools
