@@ -413,7 +413,7 @@ for split, evidence in (("time", "a"), ("random", "a"), ("time", "c")):
 # - **Dropping what does not change** (`run_length`, `change`) is below: in a pose, the person is what stands still.
 #
 # **Networks trained with merging** (c), small ones, on a sixth of the tokens in every block, in the paper's order, best epoch by other sessions. Here
-# **learnable VTM, with its auxiliary path, is the only one told apart from no merging**: 9 points above it (4 to 15). Motion has a higher mean still, and a wider interval. The network without
+# **learnable VTM, with its auxiliary path, is the only one told apart from no merging**: 9 points above it (4 to 15). The decoder and motion have higher means still, and wider intervals. The network without
 # merging is the worst of all together with random targets: with so few clips, fewer tokens are less to learn by heart. This is one seed for each fold.
 #
 # With random splits (open marks) saliency from the clips' own labels has a lower mean than no merging, not a higher one, and relative motion a higher one. A leak does not simply add points. Here a clip's look-alike from the same
