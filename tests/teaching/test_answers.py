@@ -1,6 +1,7 @@
 """Answers as learners write them: wrong ones, which a check refuses and names, and right ones that look different."""
 
 import ast
+import itertools
 import math
 import re
 import statistics
@@ -739,7 +740,7 @@ def solutions():
 
 @pytest.mark.parametrize("name, code", solutions(), ids=lambda x: x if x in NAMES else "")
 def test_the_lessons_own_solution_passes(name, code, capsys):
-    names = {"torch": torch, "F": F, "math": math, "statistics": statistics, "student": student}
+    names = {"torch": torch, "F": F, "itertools": itertools, "math": math, "statistics": statistics, "student": student}
     names |= {"match": match, "uniform": uniform}
     names |= {other: getattr(checks, other).answer for other in NAMES}  # a solution may build on those before it
     exec(compile(code, name, "exec"), names)

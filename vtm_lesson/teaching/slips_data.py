@@ -24,35 +24,38 @@ LEAKING_GROUPS = slips(
     _leaking_groups,
     (
         "zip(groups, split, strict=True)",
-        "Each group collects the parts of its films; you have groups and parts exchanged, or one of them twice.",
-        "zip(split, groups, strict=True); zip(split, split, strict=True); zip(groups, groups, strict=True)",
+        "Each group collects the parts of its films; you have groups and parts exchanged.",
+        "zip(split, groups, strict=True)",
     ),
     (
         "parts.setdefault(group, set()).add(part)",
-        "Each group collects the parts of its films; you have groups and parts exchanged, or one of them twice.",
-        "parts.setdefault(part, set()).add(part); parts.setdefault(part, set()).add(group); "
-        "parts.setdefault(group, set()).add(group)",
+        "Each group collects the parts of its films; you have groups and parts exchanged.",
+        "parts.setdefault(part, set()).add(group)",
     ),
     (
         "parts.setdefault(group, set()).add(part)",
-        "Nothing was collected: no group leaks, whatever the films are.",
-        "None",
+        "You name no group, whatever the films are. A group collects the parts of its films; more than one is a leak.",
+        "None; parts.setdefault(part, set()).add(part); parts.setdefault(group, set()).add(group)",
+    ),
+    (
+        "zip(groups, split, strict=True)",
+        "You name no group, whatever the films are. A group collects the parts of its films; more than one is a leak.",
+        "zip(split, split, strict=True); zip(groups, groups, strict=True)",
+    ),
+    (
+        "group and len(found) > 1",
+        "You name no group, whatever the films are. A group collects the parts of its films; more than one is a leak.",
+        "group and len(found) < 1",
     ),
     (
         "group and len(found) > 1",
         "Every group is named, or every unknown one, whether its films are in one part or in several.",
-        "group; group or len(found) > 1; group and len(found) >= 1; group and len(found) > 0; True; "
-        "group and len(found) < 4",
-    ),
-    (
-        "group and len(found) > 1",
-        "Those are the groups that are in one part only, or in none.",
-        "group and len(found) < 1; group and len(found) < 2; group and len(found) == 1; group and (not len(found) > 1)",
+        "group; group or len(found) > 1; True",
     ),
     (
         "group and len(found) > 1",
         "Two parts are enough: a group need not be in all three to leak.",
-        "group and len(found) > 2; group and len(found) == 3",
+        "group and len(found) > 2",
     ),
     (
         "group and len(found) > 1",
@@ -131,11 +134,6 @@ FILM_PREDICTION = slips(
     ),
     (
         "torch.stack(means).argmax(1)",
-        "The class is that of the largest mean, not of the smallest.",
-        "torch.stack(means).argmin(1)",
-    ),
-    (
-        "torch.stack(means).argmax(1)",
         "The number of the class is asked for, not its mean.",
         "torch.stack(means).amax(1); torch.stack(means)",
     ),
@@ -156,7 +154,7 @@ MEAN_PREDICTOR_ERROR = slips(
     (
         "test - train.mean()",
         "What counts is the difference between a label and the answer.",
-        "test + train.mean(); train.mean(); test",
+        "test + train.mean(); train.mean()",
     ),
     (
         "test - train.mean()",
@@ -166,7 +164,7 @@ MEAN_PREDICTOR_ERROR = slips(
     (
         "(test - train.mean()).pow(2)",
         "Squared: to the power of 2.",
-        "(test - train.mean()).pow(3); (test - train.mean()).pow(1); (test - train.mean()).pow(4)",
+        "(test - train.mean()).pow(3); (test - train.mean()).pow(4)",
     ),
 )
 
@@ -187,7 +185,7 @@ FEATURE_BYTES = slips(
     (
         "max(1, round(seconds / window))",
         "A film has at least one window, and may have many: the larger of 1 and its rounded number.",
-        "min(1, round(seconds / window)); max(2, round(seconds / window)); max(0, round(seconds / window)); 1",
+        "min(1, round(seconds / window)); max(2, round(seconds / window))",
     ),
     (
         "round(seconds / window)",
@@ -235,17 +233,11 @@ GROUPED_INTERVAL = slips(
     (
         "own.setdefault(group, []).append(value)",
         "Collect the clips' values under the name of their session.",
-        "own.setdefault(value, []).append(value); own.setdefault(group, []).append(group); "
-        "own.setdefault(str(value), []).append(value)",
+        "own.setdefault(value, []).append(value); own.setdefault(str(value), []).append(value)",
     ),
     (
         "statistics.mean(found)",
         "One number a session: the mean of its clips.",
-        "max(found); min(found); sum(found); len(found); found[0]; found[-1]; statistics.median(found)",
-    ),
-    (
-        "mean_interval([statistics.mean(found) for found in own.values()])",
-        "The interval is one over the sessions' means, not over the clips.",
-        "mean_interval([v for found in own.values() for v in found]); mean_interval(values)",
+        "max(found); min(found); len(found); found[-1]",
     ),
 )
