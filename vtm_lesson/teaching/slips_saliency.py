@@ -465,6 +465,6 @@ AFFINE_CAMERA = slips(
     (
         "norm(dim=-1)",
         "A length is the root over x and y of one vector, the last axis: .norm(dim=-1).",
-        "norm(dim=-2)",
+        "norm(dim=-0)",
     ),
 )
