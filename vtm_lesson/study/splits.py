@@ -19,6 +19,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from pathlib import PurePosixPath
 
 import numpy as np
@@ -237,10 +238,16 @@ def bootstrap(
     value = np.asarray(correct, float) - (0 if other is None else np.asarray(other, float))
     _, own = np.unique(group, return_inverse=True)
     total, count = np.bincount(own, value), np.bincount(own)
-    drawn = np.random.default_rng(seed).multinomial(len(count), np.full(len(count), 1 / len(count)), DRAWS)
-    means = (drawn @ total) / (drawn @ count)
+    drawn = _drawn(len(count), seed)
+    means = (drawn @ total) / (drawn @ count.astype(float))
     low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
     return float(value.mean()), float(low), float(high)
+
+
+@cache
+def _drawn(groups: int, seed: int) -> np.ndarray:
+    """(DRAWS, groups): how often each group is drawn, the same for every row of a report (floats multiply fast)."""
+    return np.random.default_rng(seed).multinomial(groups, np.full(groups, 1 / groups), DRAWS).astype(float)
 
 
 def neighbours(mean: Tensor, labels: np.ndarray, known: Grouped) -> dict[str, float]:
