@@ -147,5 +147,6 @@ def test_one_of_your_own_enters(ran, home, tmp_path):
 def test_a_function_that_does_not_serve_is_refused(tmp_path, capsys):
     file = tmp_path / "mine.py"
     file.write_text("def short(n):\n    return []\n\ndef uniform(n):\n    return None\n")
-    assert main(["reducers", "--strategy", f"{file}:short"]) == 2
-    assert "short, tried on 12 tokens" in capsys.readouterr().err
+    for command in ("reducers", "compare"):  # two names for the same door
+        assert main([command, "--strategy", f"{file}:short"]) == 2
+        assert "short, tried on 12 tokens" in capsys.readouterr().err

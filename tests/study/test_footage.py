@@ -75,6 +75,8 @@ def test_the_command(painted, tmp_path, capsys):
     assert "has masks in" in capsys.readouterr().err
     assert report.main(["--masks", masks]) == 2
     assert "--masks needs --data" in capsys.readouterr().err
+    assert report.main(["--data", films, "--masks", masks, "--strategy", "a.py:b"]) == 2
+    assert "give it without --masks" in capsys.readouterr().err
 
 
 class Grey:

@@ -13,6 +13,18 @@ from vtm_lesson.study import labelled, report
 from vtm_lesson.study.clips import TRIALS, Clips, Job, LabelledStudy, Plan
 from vtm_lesson.study.splits import Grouped
 
+OWN = """
+import torch
+
+def newest(n, n_targets):
+    return torch.arange(n - n_targets, n)
+
+def drop(n, n_targets):
+    return torch.arange(n_targets)
+
+def short(n, n_targets):
+    return torch.arange(n_targets - 1)
+"""
 SMALL = Plan(splits=("group", "random"), gamma=(4,), folds=3, seeds=2, network_seeds=1, channels=8, epochs=2)
 
 
@@ -145,6 +157,7 @@ def painted(tmp_path_factory):
 
 
 def test_the_command(painted, tmp_path, capsys, monkeypatch):
+    every = LabelledStudy.rows
     monkeypatch.setattr(LabelledStudy, "rows", lambda self, evidence: ["none", "random", "learned, held back"])
     monkeypatch.setitem(TRIALS, "learned, held back", [{"components": 4, "steps": 5, "temperature": 6.0}])
     out = tmp_path / "dances.json"
@@ -159,6 +172,19 @@ def test_the_command(painted, tmp_path, capsys, monkeypatch):
     assert json.loads(json.dumps(made["rows"])) == json.loads(out.read_text())["rows"]
     assert out.with_suffix(".png").stat().st_size > 5000
     assert "VID2025" not in out.read_text()  # no clip is named
+    # One's own partition stands beside them, and leaves nothing where results are kept.
+    monkeypatch.setattr(LabelledStudy, "rows", every)
+    file, kept = tmp_path / "mine.py", (tmp_path / "run" / "results-a.jsonl").read_text()
+    file.write_text(OWN)
+    mine = [*map(str, options), "--strategy", f"{file}:newest"]
+    assert report.main(mine) == 0
+    rows = {row["row"]: row for row in labelled.load(out)["rows"] if row["split"] == "time"}
+    assert list(rows) == ["none", "random", "learned, held back", "newest"]
+    assert rows["newest"]["tokens"] == rows["random"]["tokens"]
+    assert (tmp_path / "run" / "results-a.jsonl").read_text() == kept
+    capsys.readouterr()
+    for name, said in (("drop", "a row named drop is there"), ("short", "short, tried on"), ("none", "no function")):
+        assert report.main([*mine[:-1], f"{file}:{name}"]) == 2 and said in capsys.readouterr().err
 
 
 def test_the_command_says_what_is_wrong(painted, tmp_path, capsys):

@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, fields, replace
 from functools import cache, partial
@@ -29,7 +29,7 @@ from tqdm import tqdm
 
 from ..merging import partition
 from ..merging.registry import REDUCERS, reducer
-from ..merging.strategies import Motion, Relative, Saliency
+from ..merging.strategies import Motion, Reducer, Relative, Saliency, signals
 from ..network.model import VideoClassifier
 from ..training.loop import Items, Recipe, evaluate, fit
 from .experiment import forward
@@ -150,8 +150,18 @@ class Clips:
 class LabelledStudy:
     """The study under way: its clips, and a folder that keeps every result as soon as it is there."""
 
-    def __init__(self, clips: Clips, plan: Plan, folder: str | Path, progress: bool = True):
+    def __init__(
+        self,
+        clips: Clips,
+        plan: Plan,
+        folder: str | Path,
+        progress: bool = True,
+        own: Mapping[str, Reducer] | None = None,
+    ):
+        """own: a reader's own reducers. They and the controls are all that is then run, and they leave no results in
+        the folder: tomorrow the function may be another."""
         self.clips, self.plan, self.folder, self.progress = clips, plan, Path(folder), progress
+        self.own = dict(own or {})
         self.results = self._resume()
         self.kept = cache(self._kept)
         self.taught = cache(self._taught)
@@ -162,7 +172,9 @@ class LabelledStudy:
     # --------------------------------------------------------------------------------------------- what there is to do
 
     def rows(self, evidence: str) -> list[str]:
-        """The rows of a kind of evidence that these clips bear."""
+        """The rows of a kind of evidence that these clips bear; of one's own and the controls, where there are own."""
+        if self.own:
+            return ["none", "random", *self.own]
         has = self.clips.items.columns
         lacking = {name for name, there in {
             "motion": "motion" in has, "relative": "vectors" in has, "relative, prior": "vectors" in has,
@@ -170,7 +182,7 @@ class LabelledStudy:
         }.items() if not there}  # fmt: skip
         if evidence == "c":
             return [name for name in NETWORKS if name not in lacking]
-        others = [name for name in REDUCERS if getattr(reducer(name), "signal", None) in (None, "chance")]
+        others = [name for name in REDUCERS if set(signals(reducer(name))) <= {"chance", "attention", "entropy"}]
         return [name for name in ("none", "random", *TRIALS, *others) if name not in lacking]
 
     def jobs(self) -> Iterator[Job]:
@@ -281,6 +293,8 @@ class LabelledStudy:
         """What `retain` takes for a row."""
         if row in ("none", "random"):
             return {"strategy": row}
+        if row in self.own:
+            return {"reducer": self.own[row]}
         if row in REDUCERS:
             return {"reducer": row}
         settings = TRIALS[row][trial]
@@ -379,6 +393,8 @@ class LabelledStudy:
 
     def _keep(self, job: Job, values: dict) -> None:
         self.results[job] = values
+        if job.row in self.own:
+            return
         with self._path(job.evidence).open("a") as file:
             file.write(json.dumps(asdict(job) | values) + "\n")
 

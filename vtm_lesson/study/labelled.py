@@ -26,10 +26,12 @@ from .. import __version__
 from ..datasets.extraction import Features, Settings, features
 from ..datasets.lists import ListError, VideoList, labelled
 from ..measuring import clock
+from ..merging.strategies import Reducer
 from ..paths import data_path
 from ..plots.style import BLACK, BLUE, ORANGE, Picture, png, styled
 from ..training.loop import Items
 from .clips import TRIALS, Clips, LabelledStudy, Plan
+from .own import load as load_own
 from .report import aligned
 from .saliencies import decoded
 from .splits import KINDS, Grouped, bootstrap, grouped, neighbours
@@ -101,7 +103,7 @@ def make_report(study: LabelledStudy, about: Mapping[str, Any], command: str) ->
     """Everything as values that JSON can hold. Clips have no names in it, only their places in the list."""
     clips = study.clips
     seeds: dict[tuple, dict] = {}
-    for job in study.jobs():
+    for job in [*study.results, *study.jobs()] if study.own else study.jobs():  # one's own, beside all that is there
         if (found := study.results.get(job)) is None:
             continue
         key = (job.evidence, job.split, job.row, job.gamma, job.seed)
@@ -324,7 +326,11 @@ def options(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace, encoder: Callable[[], Any], command: str) -> int:
     """The part of `python -m vtm_lesson compare` that looks at labelled films; encoder: makes it, when it is needed."""
+    own: dict[str, Reducer] = {}
     try:
+        if args.strategy:
+            own = dict([load_own(args.strategy)])
+            args.evidence = "a"  # networks would take an hour
         found = labelled(args.data, args.table)
         print(found.summary())
         frozen, home = encoder(), args.features or Path("runs/features")
@@ -336,7 +342,10 @@ def main(args: argparse.Namespace, encoder: Callable[[], Any], command: str) -> 
             clips = replace(clips, elsewhere=Items(tokens=columns["tokens"], label=columns["label"]))
         if args.decoder:
             clips = replace(clips, decoder=_decoded(clips, args.decoder, folder))
-        study = LabelledStudy(clips, _plan(args, clips.known), folder)
+        plan = _plan(args, clips.known)
+        study = LabelledStudy(clips, plan, folder, own=own)
+        if taken := set(own) & set(LabelledStudy(clips, plan, folder).rows("a")):
+            raise ValueError(f"{args.strategy}: a row named {taken.pop()} is there already; give yours another name.")
     except (ListError, ValueError, RuntimeError) as error:
         print(error, file=sys.stderr)
         return 2

@@ -3,6 +3,7 @@
     python -m vtm_lesson compare --quick                     a look at everything, in less than 3 minutes
     python -m vtm_lesson compare --folder runs/compare       the full study; stopped, it carries on where it was
     python -m vtm_lesson compare --report data/results/compare.json       the table and figure of a stored study
+    python -m vtm_lesson compare --strategy my_file.py:my_partition       your own, beside every reducer at four budgets
 
 What is compared, and on which films, is in `study.experiment`; what the numbers say, in `study.statistics`.
 """
@@ -228,12 +229,19 @@ def main(argv: Sequence[str] | None = None) -> int:
         if not args.data:
             print("--masks needs --data: the folder of the films that the masks belong to.", file=sys.stderr)
             return 2
+        if args.strategy:
+            print("--strategy runs on painted films or on labelled ones; give it without --masks.", file=sys.stderr)
+            return 2
         from . import footage
 
         gamma = args.gamma[0] if args.gamma else 6
         encoder = partial(from_options, args)
         more = encoder, args.saliency or (), args.decoder, _command(argv)
         return footage.main(args.data, args.masks, args.out, gamma, *more)
+    if args.strategy and not args.data:
+        from . import budgets
+
+        return budgets.main(["--strategy", args.strategy, *["--quick"] * args.quick])
     if args.data:
         from . import labelled
 
@@ -288,6 +296,9 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="less than 3 minutes on 2 cores")
     parser.add_argument(
         "--strategies", type=words, help=f"of {','.join([*STRATEGIES, *REDUCERS])}; controls are always there"
+    )
+    parser.add_argument(
+        "--strategy", metavar="FILE.py:NAME", help="a partition or reducer of your own, on painted films or on --data"
     )
     parser.add_argument("--data", type=Path, help="a folder of labelled films, or of films with --masks")
     parser.add_argument(
