@@ -12,8 +12,9 @@ from helpers import Colours
 from vtm_lesson import films
 from vtm_lesson.merging.strategies import Relative
 from vtm_lesson.network.model import VideoClassifier
+from vtm_lesson.paths import data_path
 from vtm_lesson.study import report
-from vtm_lesson.study.experiment import CHOSEN, TRIALS, Comparison, Job, Study, forward, network
+from vtm_lesson.study.experiment import CHOSEN, QUICK, TRIALS, Comparison, Job, Study, forward, network
 from vtm_lesson.study.report import figure, main, table
 from vtm_lesson.study.statistics import difference, interval, summary, verdicts
 
@@ -327,3 +328,21 @@ def test_stored_probe_shows_that_the_auxiliary_path_learns(stored, place):
     for way in films.WAYS:
         low, high = (mean(found(stored, "a", name), "accuracy", way) for name in ("random", "oracle"))
         assert mean(found(stored, "a", "auxiliary", place), "accuracy", way) > (low + high) / 2
+
+
+def test_the_command_without_options_is_the_stored_study(monkeypatch, capsys):
+    """What an option of other films has as its default must not change the painted ones."""
+    asked = []
+
+    def stopped(study, *_, **__):
+        asked.append(study)
+        raise ValueError("far enough")
+
+    monkeypatch.setattr(report, "Comparison", stopped)
+    assert report.main([]) == report.main(["--quick"]) == 2
+    stored = json.loads(data_path("results/compare.json").read_text())["study"]
+    now = json.loads(json.dumps(dataclasses.asdict(asked[0])))
+    assert {name: now[name] for name in stored if name != "strategies"} == {
+        name: value for name, value in stored.items() if name != "strategies"
+    }
+    assert set(stored["strategies"]) <= set(now["strategies"]) and asked[1] == QUICK

@@ -49,6 +49,7 @@ ONLY_RANDOM = (
     " their numbers are too good, and most so for saliency that was learned from the labels."
 )
 EVIDENCE_WORDS = {"a": "(a) retention: a linear reader of merged tokens", "c": "(c) networks trained with merging"}
+FRAMES = 12
 QUICK = Plan(gamma=(20,), seeds=1, network_seeds=1, epochs=4)
 
 
@@ -318,7 +319,7 @@ def options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--gap", type=float, default=10.0, help="minutes without a film that end a session (10)")
     group.add_argument("--splits", help="of group, time, number, random (default: the fairest, and random)")
     group.add_argument("--folds", type=int, default=5)
-    group.add_argument("--frames", type=int, default=12, help="frames of a film (default: 12)")
+    group.add_argument("--frames", type=int, help="frames of a film (default: 12; painted films have 8)")
     group.add_argument("--size", type=int, help="pixels of a side of a frame (default: the encoder's, or 96)")
     group.add_argument("--elsewhere", type=Path, help="other labelled films, to learn saliency from")
     group.add_argument("--features", type=Path, help="where tokens are kept (default runs/features)")
@@ -375,7 +376,7 @@ def _known(known: Grouped, gap: float) -> str:
 
 def _made(found: VideoList, folder: Path, encoder: Any, args: argparse.Namespace) -> Features:
     """The features of films, made where they are not there yet; of as many frames as the folder has."""
-    frames, what = args.frames, folder / "what.json"
+    frames, what = args.frames or FRAMES, folder / "what.json"
     if what.exists():
         frames = json.loads(what.read_text())["settings"]["frames"]
     return features(found, folder, encoder, Settings(frames, args.size or encoder.size or 96, encoder.patch))

@@ -246,10 +246,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         from . import labelled
 
         return labelled.main(args, partial(from_options, args), _command(argv))
-    asked = {field.name: getattr(args, field.name, None) for field in fields(Study)}
-    given: dict[str, Any] = {name: value for name, value in asked.items() if value is not None}
     try:
-        study = replace(QUICK if args.quick else Study(), **given)
+        study = _study(args)
     except ValueError as error:
         print(error, file=sys.stderr)
         return 2
@@ -271,6 +269,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.quick:
         print("\nA quick look: few films and short training. Evidence (a) holds; (b) and (c) need the full study.\n")
     return _show(report, path.with_suffix(".png"), path)
+
+
+def _study(args: argparse.Namespace) -> Study:
+    """The study that is asked for: what is not given is as in the stored one, or as in the quick one."""
+    asked = {field.name: getattr(args, field.name, None) for field in fields(Study)}
+    given: dict[str, Any] = {name: value for name, value in asked.items() if value is not None}
+    return replace(QUICK if args.quick else Study(), **given)
 
 
 def _show(report: Mapping, picture: Path, path: Path | None = None) -> int:
