@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from vtm_lesson import films
 from vtm_lesson.merging import tiled
 from vtm_lesson.partition import uniform
 
@@ -36,6 +37,27 @@ def python(*arguments, **environment):
     """`python ARGUMENTS` from the top of the checkout, in a process of its own: what `subprocess.run` returns."""
     command = [sys.executable, *map(str, arguments)]
     return subprocess.run(command, cwd=ROOT, env={**os.environ, **environment}, capture_output=True, text=True)
+
+
+def two_classes(home, count, broken=False, **how):
+    """Painted films in two folders, a class each; broken: with a file that is no film. how: of `films.make`."""
+    for i in range(count):
+        path = home / ("calm", "fight")[i % 2] / f"{i:02d}.mp4"
+        path.parent.mkdir(exist_ok=True)
+        films.write(path, films.make(i, **how))
+    if broken:
+        (home / "calm" / "none.mp4").write_bytes(b"no film at all")
+    return home
+
+
+def assert_same_bytes(one, other):
+    """Two stores of features hold the same films, with tensors of the same names, shapes, dtypes and bytes."""
+    assert one.ids == other.ids and one.failed == other.failed
+    for film in one.ids:
+        a, b = one.tensors(film), other.tensors(film)
+        assert a.keys() == b.keys()
+        assert all(value.dtype == b[name].dtype and value.shape == b[name].shape for name, value in a.items())
+        assert all(value.numpy().tobytes() == b[name].numpy().tobytes() for name, value in a.items())
 
 
 class Colours(nn.Module):

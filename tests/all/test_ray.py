@@ -11,8 +11,8 @@ from pathlib import Path
 
 import psutil
 import pytest
+from helpers import assert_same_bytes, two_classes
 
-import vtm_lesson as vtm
 from vtm_lesson.datasets import extraction
 from vtm_lesson.datasets.extraction import Settings, features
 
@@ -26,13 +26,7 @@ ROOT = Path(extraction.__file__).resolve().parents[2]
 @pytest.fixture(scope="module")
 def films(tmp_path_factory):
     """Sixteen films in two classes, and one that is none."""
-    home = tmp_path_factory.mktemp("films")
-    for i in range(16):
-        path = home / ("calm", "fight")[i % 2] / f"{i:02d}.mp4"
-        path.parent.mkdir(exist_ok=True)
-        vtm.films.write(path, vtm.films.make(i, frames=24, size=64, patch=8))
-    (home / "calm" / "none.mp4").write_bytes(b"no film at all")
-    return home
+    return two_classes(tmp_path_factory.mktemp("films"), 16, broken=True, frames=24, size=64, patch=8)
 
 
 @pytest.fixture(scope="module")
@@ -43,15 +37,6 @@ def alone(films, tmp_path_factory):
 
 def quiet(films, folder, **more):
     return features(films, folder, settings=SETTINGS, progress=False, say=lambda line: None, **more)
-
-
-def assert_same(one, other):
-    assert one.ids == other.ids and len(one) == 16 and one.failed == other.failed
-    for film in one.ids:
-        a, b = one.tensors(film), other.tensors(film)
-        assert a.keys() == b.keys() == {"tokens", "motion", "vectors"}
-        assert all(x.dtype == b[n].dtype and x.shape == b[n].shape for n, x in a.items())
-        assert all(x.numpy().tobytes() == b[n].numpy().tobytes() for n, x in a.items())
 
 
 def films_of_index(folder):
@@ -115,7 +100,7 @@ def test_an_actor_is_killed_and_each_film_is_there_once(films, alone, tmp_path):
     assert run.returncode == 0, wrong
     assert re.findall(r"made (\d+) (\d+)", said) == [("16", "2"), ("8", "3")]
     for name in ("whole", "half"):
-        assert_same(alone, quiet(films, tmp_path / name))
+        assert_same_bytes(alone, quiet(films, tmp_path / name))
         assert films_of_index(tmp_path / name) == sorted(alone.ids), "each film once"
         assert extraction.verify(tmp_path / name) == []
 
@@ -130,4 +115,4 @@ def test_the_command_starts_a_cluster_and_ends_it(films, alone, tmp_path):
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert "16 films with features" in done.stdout and "unreadable: 1 (calm/none.mp4)" in done.stdout
-    assert_same(alone, quiet(films, tmp_path / "out"))
+    assert_same_bytes(alone, quiet(films, tmp_path / "out"))

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from helpers import python
+from helpers import assert_same_bytes, python, two_classes
 
 import vtm_lesson as vtm
 from vtm_lesson.datasets import costs, extraction, lists, one_film, store
@@ -26,12 +26,7 @@ ROOT = Path(extraction.__file__).resolve().parents[2]
 @pytest.fixture(scope="module")
 def films(tmp_path_factory):
     """Ten films in two classes."""
-    home = tmp_path_factory.mktemp("films")
-    for i in range(10):
-        path = home / ("calm", "fight")[i % 2] / f"{i}.mp4"
-        path.parent.mkdir(exist_ok=True)
-        vtm.films.write(path, vtm.films.make(i, frames=6, size=32, patch=8))
-    return home
+    return two_classes(tmp_path_factory.mktemp("films"), 10, frames=6, size=32, patch=8)
 
 
 @pytest.fixture(scope="module")
@@ -44,18 +39,8 @@ def quiet(films, folder, **more):
     return features(films, folder, settings=more.pop("settings", SMALL), progress=False, say=lambda line: None, **more)
 
 
-def assert_same(one, other):
-    assert one.ids == other.ids
-    for film in one.ids:
-        a, b = one.tensors(film), other.tensors(film)
-        assert a.keys() == b.keys()
-        assert all(
-            x.dtype == b[name].dtype and x.numpy().tobytes() == b[name].numpy().tobytes() for name, x in a.items()
-        )
-
-
 def test_each_film_has_tokens_motion_vectors_and_its_label(whole, films):
-    assert len(whole) == 10 and whole.task == "class" and whole.entries[0].id == "calm/0.mp4"
+    assert len(whole) == 10 and whole.task == "class" and whole.entries[0].id == "calm/00.mp4"
     item = whole[9]
     assert {name: (tuple(value.shape), value.dtype) for name, value in item.items()} == {
         "tokens": ((4, 4, 4, 48), torch.float16),
@@ -73,7 +58,7 @@ def test_each_film_has_tokens_motion_vectors_and_its_label(whole, films):
 
 def test_several_decoders_and_small_shards_give_the_same(whole, films, tmp_path):
     made = quiet(films, tmp_path / "features", workers=2, shard=20_000)
-    assert_same(whole, made)
+    assert_same_bytes(whole, made)
     assert len(list((tmp_path / "features").glob("shard-*.safetensors"))) > 2
     assert extraction.verify(tmp_path / "features") == []
 
@@ -81,14 +66,14 @@ def test_several_decoders_and_small_shards_give_the_same(whole, films, tmp_path)
 def test_a_process_that_decodes_needs_no_torch(films):
     """There is one for each core: with torch each would fill some hundred MB more, and start some seconds later."""
     code = "import sys; from vtm_lesson.video.sampling import *; print(decode(sys.argv[1], Settings(4, 32, 8)))"
-    said = python("-c", f"{code}; print(*sys.modules)", films / "calm" / "0.mp4").stdout
+    said = python("-c", f"{code}; print(*sys.modules)", films / "calm" / "00.mp4").stdout
     assert "'vectors': array" in said and " numpy " in said and " torch " not in said
 
 
 def test_what_is_there_is_not_made_again(whole, films, monkeypatch):
     monkeypatch.setattr(extraction, "decode", None)
     again = quiet(films, whole.folder)
-    assert_same(whole, again)
+    assert_same_bytes(whole, again)
     assert again.costs.films == 0 and "Nothing" in again.costs.summary()
 
 
@@ -114,7 +99,7 @@ def test_they_train_a_network(whole):
 
 def test_a_film_is_cut_into_windows_of_equal_length(films, tmp_path):
     """Six frames at the films' own pace, in windows of about a third of a film: two frames each, all in their order."""
-    seconds = vtm.read_video(films / "calm" / "0.mp4", frames=1, size=32, progress=False).duration
+    seconds = vtm.read_video(films / "calm" / "00.mp4", frames=1, size=32, progress=False).duration
     cut = quiet(films, tmp_path / "cut", settings=Settings(frames=2, size=32, patch=8, window=seconds / 3))
     flat = quiet(films, tmp_path / "flat", settings=Settings(frames=6, size=32, patch=8))
     assert {name: tuple(value.shape) for name, value in cut[3].items()} == {
@@ -125,7 +110,7 @@ def test_a_film_is_cut_into_windows_of_equal_length(films, tmp_path):
 
 
 def test_more_frames_than_the_film_has_are_taken_twice(films, tmp_path):
-    seconds = vtm.read_video(films / "calm" / "0.mp4", frames=1, size=32, progress=False).duration
+    seconds = vtm.read_video(films / "calm" / "00.mp4", frames=1, size=32, progress=False).duration
     made = quiet(films, tmp_path / "features", settings=Settings(frames=2, size=32, patch=8, window=seconds / 6))
     tokens, motion = made[0]["tokens"], made[0]["motion"]
     assert tokens.shape[:2] == (6, 2) and torch.equal(tokens[:, 0], tokens[:, 1])
@@ -157,7 +142,7 @@ def test_a_film_s_tensors_do_not_depend_on_the_number_of_threads(films):
         for threads in (1, 3):
             torch.set_num_threads(threads)
             with one_film.alike():
-                made.append(one_film.extract(encoder, str(films / "calm" / "0.mp4"), settings).tensors["tokens"])
+                made.append(one_film.extract(encoder, str(films / "calm" / "00.mp4"), settings).tensors["tokens"])
             assert torch.get_num_threads() == threads
     finally:
         torch.set_num_threads(before)
@@ -179,8 +164,8 @@ def test_a_film_of_too_many_frames_is_noted_and_not_held(films, tmp_path, monkey
     monkeypatch.setattr(sampling, "MOST", 3 * 32 * 32 * 11)
     made = quiet(films, tmp_path / "features", settings=Settings(frames=4, size=32, patch=8, window=0.1))
     assert not len(made) and len(made.failed) == 10
-    assert "windows of 4 frames of 32 x 32 pixels are" in made.failed["calm/0.mp4"]
-    assert "take longer windows" in made.failed["calm/0.mp4"]
+    assert "windows of 4 frames of 32 x 32 pixels are" in made.failed["calm/00.mp4"]
+    assert "take longer windows" in made.failed["calm/00.mp4"]
 
 
 def test_films_that_cannot_be_read_are_noted_and_skipped(films, tmp_path):
@@ -188,15 +173,15 @@ def test_films_that_cannot_be_read_are_noted_and_skipped(films, tmp_path):
     for path in films.rglob("*.mp4"):
         (home / path.parent.name).mkdir(parents=True, exist_ok=True)
         (home / path.parent.name / path.name).write_bytes(path.read_bytes())
-    (home / "calm" / "0.mp4").write_bytes(b"no film at all")
-    (home / "fight" / "1.mp4").write_bytes(b"")
+    (home / "calm" / "00.mp4").write_bytes(b"no film at all")
+    (home / "fight" / "01.mp4").write_bytes(b"")
     made = quiet(home, tmp_path / "features")
-    assert len(made) == 8 and set(made.failed) == {"calm/0.mp4", "fight/1.mp4"}
-    assert "unreadable: 2 (calm/0.mp4, fight/1.mp4)" in made.summary()
-    (home / "calm" / "0.mp4").write_bytes((films / "calm" / "0.mp4").read_bytes())
+    assert len(made) == 8 and set(made.failed) == {"calm/00.mp4", "fight/01.mp4"}
+    assert "unreadable: 2 (calm/00.mp4, fight/01.mp4)" in made.summary()
+    (home / "calm" / "00.mp4").write_bytes((films / "calm" / "00.mp4").read_bytes())
     assert len(quiet(home, tmp_path / "features")) == 8, "not tried again by itself"
     again = quiet(home, tmp_path / "features", retry=True)
-    assert len(again) == 9 and set(again.failed) == {"fight/1.mp4"}
+    assert len(again) == 9 and set(again.failed) == {"fight/01.mp4"}
 
 
 def test_other_settings_and_encoders_do_not_mix(whole, films):
@@ -237,7 +222,7 @@ def test_a_last_line_that_was_cut_is_no_line(whole, films, tmp_path, name):
     made = quiet(films, tmp_path / "features", shard=20_000)
     with (tmp_path / "features" / name).open("a") as file:
         file.write('{"shard": "shard-99')
-    assert_same(whole, quiet(films, tmp_path / "features"))
+    assert_same_bytes(whole, quiet(films, tmp_path / "features"))
     assert made.ids == whole.ids
 
 
@@ -286,7 +271,7 @@ def test_a_dry_run_says_what_a_few_films_cost(whole, films, tmp_path):
     """Bytes are those of the films themselves, and a film that cannot be read is named."""
     found = lists.labelled(films)
     said = rehearse(found.entries, tmp_path / "nowhere", vtm.load_encoder("patch"), SMALL, workers=2)
-    size = sum(value.nbytes for value in whole.tensors("calm/0.mp4").values())
+    size = sum(value.nbytes for value in whole.tensors("calm/00.mp4").values())
     assert f"10 films: about {10 * size / 1000:.0f} kB on the disk" in said and "5 of them, with 2 workers" in said
     assert not (tmp_path / "nowhere").exists()
     broken = tmp_path / "broken.mp4"
@@ -343,7 +328,7 @@ def test_killed_again_and_again_it_ends_with_the_same(whole, films, tmp_path):
             else []
         )
         assert len(named) == len(set(named))
-    assert_same(whole, quiet(films, folder, shard=15_000))
+    assert_same_bytes(whole, quiet(films, folder, shard=15_000))
     films_of = [
         film for line in (folder / "index.jsonl").read_text().splitlines() for film in json.loads(line)["films"]
     ]
@@ -374,7 +359,7 @@ def test_stopped_at_any_step_of_a_shard_nothing_half_is_read(whole, films, tmp_p
         patch.setattr(store, "_append", stopping(store._append))
         with pytest.raises(Stopped):
             quiet(films, tmp_path / "features", shard=20_000)
-    assert_same(whole, quiet(films, tmp_path / "features", shard=20_000))
+    assert_same_bytes(whole, quiet(films, tmp_path / "features", shard=20_000))
 
 
 # ---------------------------------------------------------------------------------------------------------- the command
