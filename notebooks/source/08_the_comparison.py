@@ -232,8 +232,8 @@ for row in report["rows"]:
 #
 # (We take (c) before (b): it is what the paper does.) Now the whole network is trained, once for each strategy and seed, with merging in
 # every block: **3 tokens are left of 512**. In one half of the networks merging comes **before** the first attention, and matches by the
-# encoder's features. The other half has **the paper's order**, attention first. (Relative motion came later: it is in (a) and (c), but not in
-# (b) and the costs.) Each bar is a difference to *no merging*, seed by seed:
+# encoder's features. The other half has **the paper's order**, attention first. (Relative motion came later: its costs were not measured.)
+# Each bar is a difference to *no merging*, seed by seed:
 
 # %%
 trained = {"merging first": runs(rows_of("c", "before_attention")), "the paper's order": runs(rows_of("c", "after_attention"))}
