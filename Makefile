@@ -30,6 +30,9 @@ checks: env  ## form, types and the order of the floors; no test is run
 	$(VENV)/mypy
 	$(VENV)/lint-imports
 
+# Threads that wait for each other would keep both cores busy; several kernels at once then hardly get on.
+test test-all: export OMP_WAIT_POLICY = passive
+
 # One pytest for everything, so that its last line speaks for everything. loadscope keeps a notebook on one kernel.
 test: checks  ## the checks, the tests, and every lesson executed and compared with its stored outputs
 	$(VENV)/python -m pytest tests $(LESSONS) -q -n logical --maxprocesses=4 --dist loadscope \

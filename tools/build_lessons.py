@@ -242,6 +242,7 @@ def kernel_environment(scratch: str, package: Path) -> dict[str, str]:
         "IPYTHONDIR": scratch,
         "HF_HUB_OFFLINE": "1",
         "TQDM_DISABLE": "1",
+        "OMP_WAIT_POLICY": "passive",  # as `make lab` and `make test` have it
         "JUPYTER_PLATFORM_DIRS": "1",
     }
     return env

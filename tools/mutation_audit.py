@@ -10,7 +10,7 @@ A changed answer (a mutant) is one of these:
     stopped    it fails, takes too long, or gives a thing of another kind: no answer, so not in the share of named ones
     named      refused, and the message says which mistake it is
     refused    refused, with the input and the two results only
-    equal      the check takes it, and so it should: EQUAL in audit_tables says why
+    equal      the check takes it, and so it should: EQUAL in audit_tables says why, or it is another design
     survivor   the check takes it, and EQUAL has nothing about it: an input is missing. The audit then fails.
 """
 
@@ -49,7 +49,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # the package need not be installed
 
 from audit_tables import EQUAL, RANDOM  # noqa: E402
-from vtm_lesson import checks, match, uniform  # noqa: E402
+from vtm_lesson import Context, checks, match, uniform  # noqa: E402
 from vtm_lesson.teaching.comparing import OtherKind  # noqa: E402
 
 SOURCES = ROOT / "notebooks" / "source"
@@ -58,6 +58,7 @@ SAMPLE = 3  # mutants of an exercise in the short form
 STEPS = 200_000  # lines that one call of a mutant may run
 ROOM = 2 << 30  # bytes that a mutant may take beyond what the process has
 COPY = "your function changed its input; work on a copy."  # a mistake that every check names by itself
+ANOTHER = "another right answer of many; on random inputs its judge finds nothing, either"
 INPUTS = 200  # random inputs on which a mutant that passed is compared with the answer
 
 
@@ -314,7 +315,7 @@ def compiled(mutant: Mutant) -> Callable:
     names: dict[str, Any] = {
         "torch": torch, "F": F, "itertools": itertools, "math": math, "statistics": statistics, "student": student
     }  # fmt: skip
-    names |= {"match": match, "uniform": uniform}
+    names |= {"Context": Context, "match": match, "uniform": uniform}
     # A solution may build on the exercises before it.
     names |= {name: getattr(checks, name).answer for name in NAMES if name != mutant.exercise}
     file = f"<mutant of {mutant.exercise}>"
@@ -390,6 +391,8 @@ def tried(mutant: Mutant) -> Outcome:
             return Outcome(mutant, kind, words or text)
         where = _differs(exercise, function)
     reason = next((why for name, line, why in EQUAL if (name, line) == (mutant.exercise, mutant.line)), None)
+    if reason is None and exercise.demand is not None:  # its judge and its demand are all that is asked of an answer
+        reason = ANOTHER
     if reason is not None and where is None:
         return Outcome(mutant, "equal", reason)
     return Outcome(mutant, "survivor", where or "equal on all random inputs; write the reason into EQUAL")
@@ -412,18 +415,24 @@ def _said(exercise: checks.Exercise, function: Callable) -> str | None:
 
 
 def _is_no_answer(exercise: checks.Exercise, function: Callable, text: str) -> bool:
-    """Whether it stops on the input that the check shows, or gives things of another kind whenever it is wrong."""
+    """Whether it stops on the input that the check shows, or gives things of another kind whenever it is wrong.
+
+    A function that is right on every input, and does not what is demanded over several calls, has answered.
+    """
     if text.startswith("…") or "your function stopped with" in text.splitlines()[0]:
         return True
+    right = True
     for _, arguments in exercise.cases():
         try:
             result = function(*copy.deepcopy(arguments))
         except Exception:
+            right = False
             continue
         what = exercise.wrong(result, arguments, exercise.answer(*copy.deepcopy(arguments)))
         if what is not None and not isinstance(what, OtherKind):
             return False
-    return True
+        right = right and what is None
+    return not right
 
 
 def _differs(exercise: checks.Exercise, function: Callable) -> str | None:

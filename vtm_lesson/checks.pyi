@@ -51,6 +51,12 @@ from .teaching.lessons_networks import checkerboard as checkerboard
 from .teaching.lessons_networks import merge_by_size as merge_by_size
 from .teaching.lessons_networks import tokens_left as tokens_left
 from .teaching.lessons_networks import vit_multiply_adds as vit_multiply_adds
+from .teaching.lessons_own import energy_score as energy_score
+from .teaching.lessons_own import frame_targets as frame_targets
+from .teaching.lessons_own import left_at as left_at
+from .teaching.lessons_own import own_partition as own_partition
+from .teaching.lessons_own import pareto_front as pareto_front
+from .teaching.lessons_own import run_groups as run_groups
 from .teaching.lessons_saliency import affine_camera as affine_camera
 from .teaching.lessons_saliency import block_motion as block_motion
 from .teaching.lessons_saliency import box_targets as box_targets

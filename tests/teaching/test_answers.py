@@ -16,7 +16,7 @@ from helpers import assert_refused
 from scipy.stats import sem
 from scipy.stats import t as student
 
-from vtm_lesson import checks, match, region, uniform
+from vtm_lesson import Context, checks, match, region, uniform
 
 SOURCES = sorted((Path(__file__).parents[2] / "notebooks" / "source").glob("[0-9A-Z]*_*.py"))
 NAMES = [name for name in checks.__all__ if isinstance(getattr(checks, name), checks.Exercise)]
@@ -741,7 +741,7 @@ def solutions():
 @pytest.mark.parametrize("name, code", solutions(), ids=lambda x: x if x in NAMES else "")
 def test_the_lessons_own_solution_passes(name, code, capsys):
     names = {"torch": torch, "F": F, "itertools": itertools, "math": math, "statistics": statistics, "student": student}
-    names |= {"match": match, "uniform": uniform}
+    names |= {"Context": Context, "match": match, "uniform": uniform}
     names |= {other: getattr(checks, other).answer for other in NAMES}  # a solution may build on those before it
     exec(compile(code, name, "exec"), names)
     getattr(checks, name)(names[name])

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 STILL = 1e-6  # pixels: residuals below it are rounding errors
+RIDGE = 1e-9  # of the places' variances, which are near 1/3
 
 
 @torch.no_grad()
@@ -59,19 +60,26 @@ def relative_motion(vectors: Tensor, rounds: int = 15) -> Tensor:
     if rounds < 1:
         raise ValueError(f"rounds is {rounds}; the camera must be fitted at least once.")
     height, width = vectors.shape[-3:-1]
-    v = vectors.double().reshape(-1, height * width, 2)
-    row, column = (torch.linspace(-1, 1, n, dtype=v.dtype, device=v.device) for n in (height, width))
-    y, x = torch.meshgrid(row, column, indexing="ij")
-    place = torch.stack([torch.ones_like(x), x, y], -1).reshape(-1, 3)  # (H W, 3)
-    weight, residual = torch.ones_like(v[..., 0]), v
-    # A grid of one row or column has no slope in the other direction: a hair of ridge gives it 0.
-    ridge = 1e-9 * torch.eye(3, dtype=v.dtype, device=v.device)
+    vx, vy = vectors.double().reshape(-1, height * width, 2).unbind(-1)  # (F, H W)
+    row, column = (torch.linspace(-1, 1, n, dtype=vx.dtype, device=vx.device) for n in (height, width))
+    y, x = (place.flatten() for place in torch.meshgrid(row, column, indexing="ij"))
+    places = torch.stack([x, y, x * x, x * y, y * y], dim=1)  # (H W, 5)
+    weight = torch.ones_like(vx)
+    squared = vx**2 + vy**2
     for _ in range(rounds):
-        weighted = place * weight[..., None]  # (F, H W, 3)
-        normal = weighted.mT @ place / weight.sum(-1)[:, None, None] + ridge
-        model = torch.linalg.solve(normal, weighted.mT @ v / weight.sum(-1)[:, None, None])
-        residual = v - place @ model
-        e = residual.norm(dim=-1)
-        weight = 1 / (1 + (e / e.median(dim=-1, keepdim=True).values.clamp(min=STILL)) ** 2)
-    length: Tensor = residual.norm(dim=-1)
-    return length.float().reshape(vectors.shape[:-1])
+        weight = weight / weight.sum(1, keepdim=True)
+        mx, my, mxx, mxy, myy = (weight @ places).unsqueeze(-1).unbind(1)  # (F, 1) each
+        # The slopes solve a 2 x 2 system of covariances. A grid of one row or column has no slope in the other
+        # direction: a hair of ridge gives it 0.
+        xx, xy, yy = mxx - mx * mx + RIDGE, mxy - mx * my, myy - my * my + RIDGE
+        residual = []
+        for v in (vx, vy):
+            of_v = weight * v
+            mean, xv, yv = of_v.sum(1, keepdim=True), (of_v @ x)[:, None], (of_v @ y)[:, None]
+            xv, yv = xv - mx * mean, yv - my * mean
+            along_x, along_y = yy * xv - xy * yv, xx * yv - xy * xv
+            slope = (along_x * (x - mx) + along_y * (y - my)) / (xx * yy - xy * xy)
+            residual.append(v - mean - slope)
+        squared = residual[0] ** 2 + residual[1] ** 2
+        weight = 1 / (1 + squared / squared.median(dim=1, keepdim=True).values.clamp(min=STILL**2))
+    return squared.sqrt().float().reshape(vectors.shape[:-1])

@@ -12,6 +12,7 @@
     variants.py     python -m vtm_lesson variants: gamma, R, chunks, averages
     own.py          a reader's own partition or reducer from a file, tried out
     budgets.py      python -m vtm_lesson reducers: every reducer at every budget
+    leaderboard.py  own partitions and reducers beside the course's, on films that nothing else uses
     windows.py      windows of labelled films as items, one prediction a film
     longform.py     the paper's experiment: one network on labelled films, trained, tested once
     longform_runs.py        partitions x seeds of it, resumable, also under torchrun

@@ -31,6 +31,7 @@ from torch import Tensor
 
 from .. import films
 from ..measuring import clock
+from ..merging.camera import relative_motion
 from ..merging.registry import choose, reducer, reducers
 from ..merging.strategies import Context, Reducer, Saliency, is_ragged, reduce, signals
 from ..network.attention import attention_stats
@@ -192,16 +193,20 @@ class Budgets(Comparison):
         return {"accuracy": float(right.mean()), "ways": ways, "recall": recall, "share": share, "tokens": kept.tokens}
 
     def _pace(self, job: Job) -> dict:
-        """One call against ToMe's way of matching, interleaved, on some films; and what it costs in numbers."""
-        batch = self.test[:PACE].columns
-        state = Tokens.start(
-            batch["tokens"].float(), batch["motion"].float(), batch["oracle"].float(), vectors=batch.get("vectors")
-        )
-        score = self.learned(0).score(state.x)
+        """One call against ToMe's way of matching, interleaved, on some films; and what it costs in numbers.
 
+        What a reducer looks at is made within the call: the score of saliency, the camera's motion, attention. Motion
+        itself comes with the film.
+        """
+        batch = self.test[:PACE].columns
+        vectors = batch.get("vectors")
+        state = Tokens.start(batch["tokens"].float(), batch["motion"].float(), batch["oracle"].float())
         known: dict[str, Any] = {name: value for name, value in state.known().items() if value is not None}
+        learned = self.learned(0)
 
         def call(chosen: Reducer) -> Callable[[], object]:
+            wanted = set(signals(chosen))
+
             def run() -> object:
                 context = Context(
                     gamma=2 * job.gamma if is_ragged(chosen) else job.gamma,
@@ -209,11 +214,14 @@ class Budgets(Comparison):
                     height=state.grid[1],
                     width=state.grid[2],
                     keys=state.x,
-                    saliency=score,
                     generator=torch.Generator().manual_seed(0),
                     **known,
                 )
-                if {"attention", "entropy"} & set(signals(chosen)):
+                if "saliency" in wanted:
+                    context.saliency = learned.score(state.x)
+                if "relative" in wanted and vectors is not None:
+                    context.relative = relative_motion(vectors.float()).flatten(1)
+                if {"attention", "entropy"} & wanted:
                     context.attention, context.entropy = attention_stats(state.x[:, None], state.x[:, None])
                 return reduce(chosen, context)(state.x)
 

@@ -23,6 +23,7 @@ import torch
 import torch.nn.functional as F
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
+from threadpoolctl import threadpool_limits
 from torch import Tensor
 
 from ..merging.merge import Merge
@@ -200,7 +201,8 @@ def linear_probe(features: Tensor, labels: Tensor, others: Tensor, strength: flo
     """
     mean, std = features.mean(0), features.std(0).clamp(min=1e-6)
     reader = LogisticRegression(C=strength, max_iter=1000)
-    with warnings.catch_warnings():
+    # Its sums are small: a second thread is no help, and where the processor is busy, both wait for each other.
+    with warnings.catch_warnings(), threadpool_limits(1):
         warnings.simplefilter("ignore", ConvergenceWarning)
         reader.fit(((features - mean) / std).numpy(), labels.numpy())
     return torch.from_numpy(np.asarray(reader.predict(((others - mean) / std).numpy())))

@@ -77,6 +77,10 @@ LESSONS = {
             "grouped_interval",
         ),
     ),
+    "13_your_own_strategy": (
+        "lessons_own",
+        ("frame_targets", "run_groups", "left_at", "energy_score", "pareto_front", "own_partition"),
+    ),
     "B_matcher_roofline_and_kernel": ("lessons_speed", ("candidates", "roofline", "tiled_argmax")),
     "C_the_papers_tables": ("lessons_comparison", ("corrected_interval", "seeds_needed")),
 }

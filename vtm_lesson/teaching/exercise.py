@@ -98,6 +98,9 @@ class Exercise:
     judge : callable, optional
         For an exercise with many right answers: takes the result and then the arguments, and says in words what is
         wrong, None if nothing is. Without it a result is right if it is the answer's.
+    demand : callable, optional
+        What is asked of the function over several calls, once all cases are right: takes the function, and says in
+        words what it does not do, None if it does all.
     tries : int, optional
         Hints told so far; 0 again after success.
 
@@ -127,6 +130,7 @@ class Exercise:
     importance: int = 0
     kind: str = "write"
     judge: Callable[..., str | None] | None = None
+    demand: Callable[[Callable], str | None] | None = None
     tries: int = 0
     _failure: Failure | None = field(default=None, init=False)
     _own: Callable | None = field(default=None, init=False)  # the learner's function, once it passed
@@ -306,6 +310,9 @@ class Exercise:
         # A wrong answer says more than an input on which the function stops, which may be an awkward one only.
         self._failure = min(failures, key=lambda f: (not f.compared, count_of(f.arguments)), default=None)
         if self._failure is None:
+            unmet = self._unmet(given)
+            if unmet is not None:
+                return f"✗ {self.name}, called several times: {unmet}", True
             self._form = self._other_form(results)
             return None, True
         lines = [f"✗ {self.name}, {self._failure.words}: {self._failure.what}"]
@@ -315,6 +322,13 @@ class Exercise:
         lines += [f"  {named}"] if named else []
         lines += self._side_by_side(self._failure)
         return "\n".join(lines), named is not None or not isinstance(self._failure.what, OtherKind)
+
+    def _unmet(self, given: Callable) -> str | None:
+        """What the function does not do over several calls, in words; None if it does all, or nothing is asked."""
+        try:
+            return None if self.demand is None else self.demand(given)
+        except STOPS as error:  # it may stop on the second call only
+            return f"your function stopped with {error_text(error)}"
 
     def _other_form(self, results: Sequence[Any]) -> Any:
         """A result of the package's function, if the learner's right ones come in another form; else None."""

@@ -83,6 +83,9 @@ def environment(folder: Path, env: dict[str, str]) -> dict[str, str]:
         env[name] = os.pathsep.join(filter(None, [str(place), rest]))
     if sys.prefix != sys.base_prefix:
         env["VIRTUAL_ENV"] = sys.prefix
+    # Threads of torch that have to wait would otherwise keep a core busy, and on a busy machine keep each other from
+    # working: lesson 13 took seven times as long beside one other program.
+    env.setdefault("OMP_WAIT_POLICY", "passive")
     return env | {"JUPYTER_PREFER_ENV_PATH": "1", paths.WORK: str(folder)}
 
 
