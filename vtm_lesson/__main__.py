@@ -8,7 +8,10 @@ import sys
 COMMANDS = {
     "lab": ("teaching.lab", "copy the lessons into your own folder, and open them in JupyterLab"),
     "bench": ("measuring.bench", "time and memory of operator and network, side by side (--quick: a look)"),
-    "compare": ("study.report", "strategies against each other: table, figure, JSON (--quick: less than 3 minutes)"),
+    "compare": (
+        "study.compare_command",
+        "strategies against each other: table, figure, JSON (--quick: less than 3 minutes)",
+    ),
     "train": ("study.longform_command", "LVU, Breakfast, COIN or your films: features, training, scores, a table"),
     "features": ("datasets.extraction", "films to tokens, once, kept on the disk; goes on where it was stopped"),
     "reducers": ("study.budgets", "every reducer at every budget: what it keeps and what it costs (--quick: a look)"),

@@ -404,8 +404,8 @@ for split, evidence in (("time", "a"), ("random", "a"), ("time", "c")):
 # %% [markdown]
 # Read it slowly. Split by session, a linear reader of merged tokens (a):
 #
-# - **Random, uniform and central targets** have a lower mean than no merging, most so when a twentieth of the tokens is left. The two kinds of motion have a higher one. The
-#   12 sessions tell none of these apart from no merging.
+# - **Random, uniform and central targets** have a lower mean than no merging. The two kinds of motion have a higher one at a sixth of the tokens, and about the same at a
+#   twentieth. The 12 sessions tell none of these apart from no merging.
 # - **Saliency learned from the clips' own labels** is not told apart from no merging, held back or not. After one seed it was, at a sixth of the tokens: 7 points
 #   above. The second seed took that away.
 # - **Saliency learned elsewhere**, on fights in front of other cameras, is above no merging at a twentieth. The decoder is at a sixth. Who learned from other footage cannot

@@ -13,9 +13,10 @@ from vtm_lesson import films
 from vtm_lesson.merging.strategies import Relative
 from vtm_lesson.network.model import VideoClassifier
 from vtm_lesson.paths import data_path
-from vtm_lesson.study import report
+from vtm_lesson.study import compare_command, report
+from vtm_lesson.study.compare_command import main
 from vtm_lesson.study.experiment import CHOSEN, QUICK, TRIALS, Comparison, Job, Study, forward, network
-from vtm_lesson.study.report import figure, main, table
+from vtm_lesson.study.report import figure, table
 from vtm_lesson.study.statistics import difference, interval, summary, verdicts
 
 TINY = Study(train=48, valid=24, test=48, frames=4, size=32, seeds=2, epochs=1, chunks=(1, 2, 4), width=6, batch=16,
@@ -232,8 +233,8 @@ def test_verdicts_go_by_paired_differences():
 
 
 def test_command_prints_a_table_and_names_its_files(finished, cache, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(report, "QUICK", TINY)
-    monkeypatch.setattr(report, "Comparison", lambda study, folder, workers: study_in(folder, cache, study))
+    monkeypatch.setattr(compare_command, "QUICK", TINY)
+    monkeypatch.setattr(compare_command, "Comparison", lambda study, folder, workers: study_in(folder, cache, study))
     assert main(["--quick", "--folder", str(tmp_path), "--evidence", "a", "--strategies", "motion,uniform"]) == 0
     printed = capsys.readouterr().out
     made = report.load(tmp_path / "compare.json")
@@ -338,8 +339,8 @@ def test_the_command_without_options_is_the_stored_study(monkeypatch, capsys):
         asked.append(study)
         raise ValueError("far enough")
 
-    monkeypatch.setattr(report, "Comparison", stopped)
-    assert report.main([]) == report.main(["--quick"]) == 2
+    monkeypatch.setattr(compare_command, "Comparison", stopped)
+    assert main([]) == main(["--quick"]) == 2
     stored = json.loads(data_path("results/compare.json").read_text())["study"]
     now = json.loads(json.dumps(dataclasses.asdict(asked[0])))
     assert {name: now[name] for name in stored if name != "strategies"} == {

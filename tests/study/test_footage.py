@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 import vtm_lesson as vtm
 from vtm_lesson.datasets.lists import ListError
 from vtm_lesson.paths import data_path
-from vtm_lesson.study import footage, report
+from vtm_lesson.study import compare_command, footage
 
 
 def draw(folder, name, film):
@@ -67,15 +67,15 @@ def test_who_finds_the_actor_of_handheld_films(painted):
 def test_the_command(painted, tmp_path, capsys):
     out = tmp_path / "masks.json"
     films, masks = str(painted / "films"), str(painted / "masks")
-    assert report.main(["--data", films, "--masks", masks, "--gamma", "10", "--out", str(out)]) == 0
+    assert compare_command.main(["--data", films, "--masks", masks, "--gamma", "10", "--out", str(out)]) == 0
     assert "4 films, gamma 10, chance 0.10" in capsys.readouterr().out
     stored = json.loads(out.read_text())
     assert stored["settings"]["gamma"] == 10 and set(stored["recall"]) == set(footage.WHO)
-    assert report.main(["--data", films, "--masks", str(tmp_path)]) == 2
+    assert compare_command.main(["--data", films, "--masks", str(tmp_path)]) == 2
     assert "has masks in" in capsys.readouterr().err
-    assert report.main(["--masks", masks]) == 2
+    assert compare_command.main(["--masks", masks]) == 2
     assert "--masks needs --data" in capsys.readouterr().err
-    assert report.main(["--data", films, "--masks", masks, "--strategy", "a.py:b"]) == 2
+    assert compare_command.main(["--data", films, "--masks", masks, "--strategy", "a.py:b"]) == 2
     assert "give it without --masks" in capsys.readouterr().err
 
 
@@ -144,18 +144,18 @@ def test_saliency_is_learned_from_the_names_of_folders(tmp_path):
 
 def test_the_command_takes_saliency_and_a_decoder(painted, tmp_path, capsys, monkeypatch):
     clips = store(tmp_path / "clips", ["left", "right"] * 4, torch.randn(8, 2, 3, 3, 1).half())
-    monkeypatch.setattr(report, "from_options", lambda args: Grey())
+    monkeypatch.setattr(compare_command, "from_options", lambda args: Grey())
     monkeypatch.setattr(footage, "decoder", lambda path: lambda tokens: tokens[..., 0])
     real = footage.recall_of_objects
     small = {"size": 96, "patch": 8, "draws": 1, "progress": False}
     monkeypatch.setattr(footage, "recall_of_objects", lambda *a, **more: real(*a, **small | more))
     out = tmp_path / "masks.json"
     given = ["--data", str(painted / "films"), "--masks", str(painted / "masks"), "--out", str(out)]
-    assert report.main([*given, "--saliency", str(clips), "--decoder", "decoder.safetensors"]) == 0
+    assert compare_command.main([*given, "--saliency", str(clips), "--decoder", "decoder.safetensors"]) == 0
     assert "learned on clips" in capsys.readouterr().out
     stored = json.loads(out.read_text())
     assert {"learned on clips", "decoder"} <= set(stored["recall"]) and "--saliency" in stored["command"]
-    assert report.main([*given, "--saliency", str(tmp_path)]) == 2
+    assert compare_command.main([*given, "--saliency", str(tmp_path)]) == 2
     assert "--saliency takes a folder" in capsys.readouterr().err
 
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import vtm_lesson as vtm
-from vtm_lesson.study import labelled, report
+from vtm_lesson.study import compare_command, labelled
 from vtm_lesson.study.clips import TRIALS, Clips, Job, LabelledStudy, Plan
 from vtm_lesson.study.splits import Grouped
 
@@ -163,7 +163,7 @@ def test_the_command(painted, tmp_path, capsys, monkeypatch):
     out = tmp_path / "dances.json"
     options = ["--folder", tmp_path / "run", "--features", tmp_path / "features", "--out", out, "--size", "32"]
     options += ["--frames", "4", "--folds", "3", "--quick", "--evidence", "a", "--gamma", "4", "--data", painted]
-    assert report.main(list(map(str, options))) == 0
+    assert compare_command.main(list(map(str, options))) == 0
     said = capsys.readouterr().out
     assert "12 clips. Names hold dates: 3 sessions" in said and "learned, held back" in said
     made = labelled.load(out)
@@ -177,20 +177,20 @@ def test_the_command(painted, tmp_path, capsys, monkeypatch):
     file, kept = tmp_path / "mine.py", (tmp_path / "run" / "results-a.jsonl").read_text()
     file.write_text(OWN)
     mine = [*map(str, options), "--strategy", f"{file}:newest"]
-    assert report.main(mine) == 0
+    assert compare_command.main(mine) == 0
     rows = {row["row"]: row for row in labelled.load(out)["rows"] if row["split"] == "time"}
     assert list(rows) == ["none", "random", "learned, held back", "newest"]
     assert rows["newest"]["tokens"] == rows["random"]["tokens"]
     assert (tmp_path / "run" / "results-a.jsonl").read_text() == kept
     capsys.readouterr()
     for name, said in (("drop", "a row named drop is there"), ("short", "short, tried on"), ("none", "no function")):
-        assert report.main([*mine[:-1], f"{file}:{name}"]) == 2 and said in capsys.readouterr().err
+        assert compare_command.main([*mine[:-1], f"{file}:{name}"]) == 2 and said in capsys.readouterr().err
 
 
 def test_the_command_says_what_is_wrong(painted, tmp_path, capsys):
     one = tmp_path / "one" / "alone"
     one.mkdir(parents=True)
-    assert report.main(["--data", str(tmp_path / "one")]) == 2
+    assert compare_command.main(["--data", str(tmp_path / "one")]) == 2
     assert "give one folder for each class" in capsys.readouterr().err
     with pytest.raises(ValueError, match='it is "a", "c" or "ac"'):
         replace(SMALL, evidence="b")

@@ -3,7 +3,8 @@
     probe.py        the retention probe: merge frozen tokens, read the averages
     experiment.py   strategies x seeds, three kinds of evidence, resumable
     statistics.py   means with their intervals; who is ahead
-    report.py       python -m vtm_lesson compare: table, figure, JSON
+    report.py       a comparison's table, figure, JSON
+    compare_command.py      python -m vtm_lesson compare: on painted films, --data, --masks, --strategy
     footage.py      recall of masked objects in real footage: compare --masks
     labelled.py     labelled footage, by session and by chance: compare --data
     clips.py        what is measured on it, resumable
