@@ -16,7 +16,7 @@ from vtm_lesson.datasets.extraction import Settings, features
 from vtm_lesson.datasets.lists import lvu
 from vtm_lesson.datasets.stand_in import stand_in
 
-KILLS, FILMS = 10, 42
+KILLS, FILMS = 10, 84  # twice as many as ten runs get done here: some must be left for the last one
 SETTINGS = Settings(frames=8, size=64, patch=8)
 ROOT = Path(extraction.__file__).resolve().parents[2]
 RUN = """
@@ -71,7 +71,7 @@ def test_killed_at_ten_random_moments_the_features_are_the_same(films, tmp_path)
     script.write_text(RUN)
     for i in range(KILLS):
         command = [sys.executable, str(script), *map(str, films), str(folder), str(1 + i % 2)]
-        hits += killed(command, folder, chance.randrange(6), chance.random() * 0.05)
+        hits += killed(command, folder, chance.randrange(6), chance.random() * 0.02)
         assert extraction.verify(folder) == [], f"after kill {i + 1}"
     assert hits == KILLS, "a run that ended was not killed"
     made = features(found, folder, settings=SETTINGS, workers=1, progress=False, say=lambda line: None)
