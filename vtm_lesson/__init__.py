@@ -32,7 +32,7 @@ _HOMES = {
     "Clip": "video.reading",
     "VideoError": "video.containers",
     "load_encoder": "encoders.frozen",
-    "BlockConfig": "network.block",
+    "BlockConfig": "network.config",
     "VTMBlock": "network.block",
     "VideoClassifier": "network.model",
     "count": "network.model",

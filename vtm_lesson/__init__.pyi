@@ -30,8 +30,8 @@ from .merging.partition import uniform as uniform
 from .merging.registry import reducer as reducer
 from .merging.registry import reducers as reducers
 from .merging.strategies import Context as Context
-from .network.block import BlockConfig as BlockConfig
 from .network.block import VTMBlock as VTMBlock
+from .network.config import BlockConfig as BlockConfig
 from .network.model import VideoClassifier as VideoClassifier
 from .network.model import count as count
 from .network.streaming import by_chunks as by_chunks

@@ -146,7 +146,10 @@ def test_no_merging_three_ways_and_flat_tokens():
 
 
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("options", [{}, {"merge_at": "before_attention"}, {"match_within": "video", "r": 0.8}])
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"merge_at": "before_attention"}, {"merge_at": "queries", "r": 0.8}, {"match_within": "video", "r": 0.8}],
+)
 def test_every_merger_goes_through_the_one_slot(name, options):
     x, motion, oracle = tokens()
     vectors = torch.randn(*motion.shape, 2, generator=torch.Generator().manual_seed(4))
@@ -503,7 +506,10 @@ def test_the_auxiliary_path_is_equation_ten(guidance):
 
 
 @pytest.mark.parametrize("aux", ["add", "heads"])
-@pytest.mark.parametrize("options", [{}, {"attention": "stored"}, {"merge_at": "before_attention"}, {"heads": 2}])
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"attention": "stored"}, {"merge_at": "before_attention"}, {"merge_at": "queries"}, {"heads": 2}],
+)
 def test_saliency_gets_a_gradient_in_every_block_and_only_from_the_auxiliary_path(aux, options):
     x, _, _ = tokens()
     net = network("learnable", aux=aux, **options).train()
@@ -620,6 +626,9 @@ def test_flops_by_hand_at_the_papers_size():
         {"match_within": "video", "chunks": (7, 7, 7)},
         {"attention": "merged", "r": 0.6},
         {"attention": "merged", "gamma": (4, 1, 2)},
+        {"merge_at": "queries"},
+        {"merge_at": "queries", "r": 0.6, "heads": 2, "aux": "heads"},
+        {"merge_at": "queries", "gamma": (4, 1, 2)},
         {"gamma": 1.001},  # nothing merges, and saliency is there all the same
         {"r": 0.03},  # 2 of a long chunk's tokens are merged, none of the short last one's
     ],

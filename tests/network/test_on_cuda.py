@@ -21,6 +21,7 @@ NETWORKS = {
     "learnable": {"partition": "learnable"},
     "merged scores": {"partition": "learnable", "attention": "merged", "r": 0.8},
     "merging first": {"partition": "centre", "merge_at": "before_attention"},
+    "merged queries": {"partition": "learnable", "merge_at": "queries", "r": 0.8},
     "over the whole video": {"partition": "random", "match_within": "video", "r": 0.5},
     "size-weighted": {"partition": "uniform", "average": "size"},
     "drop": {"reducer": reducer("drop")},
@@ -94,7 +95,7 @@ def test_no_forward_pass_waits(name, device):
             by_chunks(model, tokens)
 
 
-@pytest.mark.parametrize("name", ["learnable", "stored scores", "merging first"])
+@pytest.mark.parametrize("name", ["learnable", "stored scores", "merging first", "merged queries"])
 def test_no_training_step_waits(name, device):
     model, tokens = made(name, device).train(), random(2, *SIZE).to(device)
     model(tokens).sum().backward()

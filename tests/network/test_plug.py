@@ -19,7 +19,7 @@ REDUCERS = {
     "drop by motion": reducer("drop", signal="motion"),
     "threshold": reducer("threshold", above=0.3),
 }
-PLACES = ("after_attention", "before_attention")
+PLACES = ("after_attention", "before_attention", "queries")
 
 
 def network(what, seed=0, **options):
@@ -84,7 +84,8 @@ def test_blocks_after_one_that_kept_as_many_in_every_video():
     """Nothing is padded then, and still no later block's plan knows how many tokens there are."""
     torch.manual_seed(0)
     first = VTMBlock(BlockConfig(24, chunk=2, reducer=REDUCERS["threshold"])).eval()
-    for options in ({}, {"merge_at": "before_attention"}, {"match_within": "video"}, {"attention": "merged"}):
+    for options in ({}, {"merge_at": "before_attention"}, {"match_within": "video"}, {"attention": "merged"},
+                    {"merge_at": "queries"}):  # fmt: skip
         then = VTMBlock(BlockConfig(12, chunk=4, gamma=3, **options)).eval()
         x, _ = films()
         with torch.inference_mode():

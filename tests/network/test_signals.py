@@ -11,7 +11,8 @@ from vtm_lesson.merging.partition import uniform
 from vtm_lesson.merging.registry import reducer, reducers
 from vtm_lesson.network import Tokens, VideoClassifier, by_chunks, count
 from vtm_lesson.network.attention import TILE, ChunkAttention, attention_stats
-from vtm_lesson.network.block import BlockConfig, VTMBlock
+from vtm_lesson.network.block import VTMBlock
+from vtm_lesson.network.config import BlockConfig
 from vtm_lesson.network.tokens import Chunks
 from vtm_lesson.study.probe import retain
 
@@ -77,7 +78,7 @@ def test_entropy_of_a_sharp_look_is_zero_and_no_nan():
     torch.testing.assert_close(attention_stats(q, 0 * q)[1], torch.full((1, 4), -math.log(4)))
 
 
-@pytest.mark.parametrize("place", ["after_attention", "before_attention"])
+@pytest.mark.parametrize("place", ["after_attention", "before_attention", "queries"])
 @pytest.mark.parametrize("ragged", [False, True])
 @pytest.mark.parametrize("heads", [1, 2])
 def test_a_block_tells_what_its_attention_looks_at(place, ragged, heads):
@@ -117,10 +118,10 @@ def test_stats_of_shorter_chunks_leave_padding_out():
     present[1, 30:] = False
     tokens.present = present
     attention = ChunkAttention(24, 2, 0.0, "fused", False)
-    stats = attention.stats(tokens.x, Chunks((), tokens, 4))
+    stats = attention.stats(attention.norm_and_keys(tokens.x), Chunks((), tokens, 4))
     alone = Tokens.start(x[1:, :, :, :])
-    short = attention.stats(alone.x[:, :30], Chunks((), Tokens(alone.x[:, :30], GRID, (), alone.position[:, :30],
-                                                               alone.size[:, :30]), 4))  # fmt: skip
+    cut = Tokens(alone.x[:, :30], GRID, (), alone.position[:, :30], alone.size[:, :30])
+    short = attention.stats(attention.norm_and_keys(cut.x), Chunks((), cut, 4))
     for name in ("attention", "entropy"):
         torch.testing.assert_close(stats[name][1, :30], short[name][0])
 
@@ -209,13 +210,15 @@ def test_the_ledger_counts_signals_and_memory():
     assert plain.memory == plain.blocks[0].memory == 2 * 8 * 18 * 24
     first_at = count(network("top", merge_at="before_attention"), *GRID).blocks[0]
     assert first_at.flops["signals"] == first.flops["signals"] + 4 * 36 * 24 * 24
+    queries_at = count(network("top", merge_at="queries"), *GRID).blocks[0]
+    assert queries_at.flops["signals"] == first.flops["signals"] + 2 * 36 * 24 * 24
 
 
 # ------------------------------------------------------------------------------------------------------ every reducer
 
 
 @pytest.mark.parametrize("name", reducers())
-@pytest.mark.parametrize("place", ["after_attention", "before_attention"])
+@pytest.mark.parametrize("place", ["after_attention", "before_attention", "queries"])
 def test_a_step_of_training_with_every_reducer(name, place):
     net, (x, given) = network(name, merge_at=place).train(), films(3)
     loss = torch.nn.functional.cross_entropy(net(x, **given), torch.arange(3))

@@ -15,6 +15,7 @@ from vtm_lesson.network.model import VideoClassifier
         {"gamma": 4, "r": 0.7},
         {"gamma": 4, "partition": "centre"},
         {"gamma": 4, "merge_at": "before_attention", "pooling": "size"},
+        {"gamma": 4, "merge_at": "queries", "r": 0.7, "heads": 2, "residual": True},
         {"gamma": 4, "partition": "learnable", "test_targets": "top"},
     ],
 )

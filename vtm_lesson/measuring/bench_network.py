@@ -26,6 +26,7 @@ BASELINE, FUSED = "no merging, stored scores", "no merging"
 _LEARNABLE = {"partition": "learnable"}
 _MERGED = {"partition": "learnable", "attention": "merged"}
 _FIRST = {"partition": "learnable", "merge_at": "before_attention"}
+_QUERIES = {"partition": "learnable", "merge_at": "queries"}
 NETWORKS: dict[str, dict[str, Any]] = {
     BASELINE: {"gamma": 1, "attention": "stored"},
     FUSED: {"gamma": 1},
@@ -44,6 +45,10 @@ NETWORKS: dict[str, dict[str, Any]] = {
     "learnable, gamma 10, R = |S|, merged scores, by chunks": {"gamma": 10, **_MERGED},
     "learnable, gamma 6, R = |S|, merging first": {"gamma": 6, **_FIRST},
     "learnable, gamma 6, R = |S|, merging first, by chunks": {"gamma": 6, **_FIRST},
+    "learnable, gamma 6, R = 0.8|S|, merged queries": {"gamma": 6, "r": 0.8, **_QUERIES},
+    "learnable, gamma 6, R = |S|, merged queries": {"gamma": 6, **_QUERIES},
+    "learnable, gamma 10, R = |S|, merged queries": {"gamma": 10, **_QUERIES},
+    "learnable, gamma 10, R = |S|, merged queries, by chunks": {"gamma": 10, **_QUERIES},
 }
 TRAINED = (BASELINE, FUSED, "naive, gamma 6, R = |S|", "learnable, gamma 6, R = |S|")
 

@@ -4,6 +4,7 @@
     tiled.py        the nearest target of every source, a tile of scores at a time
     fast_cpu.py     the same sooner on processors with bfloat16; fast_cuda.py, on NVIDIA's GPUs
     matching.py     match(keys, targets, n_merge) -> Merge
+    projected.py    the same where all sources merge, without making their keys
     partition.py    which tokens are targets: uniform, region, sample, top
     camera.py       motion relative to the camera
     strategies.py   Context: what is known when targets are picked; the strategies by name

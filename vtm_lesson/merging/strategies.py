@@ -77,6 +77,8 @@ class Context:
         (B, n, P), the raw pixels of the patch that the token continues, where whoever calls has them.
     depth : (int, int), optional
         The number of the block, from 0, and how many blocks there are, for schedules over depth.
+    projection : Tensor, optional
+        (D', D), for reducers that say `projects`: tokens are matched on keys @ projection.T, not multiplied out here.
 
     Examples
     --------
@@ -112,6 +114,7 @@ class Context:
     entropy: Tensor | None = None
     pixels: Tensor | None = None
     depth: tuple[int, int] | None = None
+    projection: Tensor | None = None
 
     @property
     def n(self) -> int:

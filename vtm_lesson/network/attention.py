@@ -11,6 +11,9 @@ The three kinds have the same result, up to rounding. They differ in what they k
 
 "merged" is for one head. With more, there are as many times more scores to average, and values are needed for all
 tokens: with 8 heads and more it was no faster than "fused", and often slower.
+
+`ChunkAttention.queried` is no fourth kind but another network: the queries of a group are averaged before the softmax
+and not its rows after it, so that there are far fewer scores from the start (merge_at="queries", for any heads).
 """
 
 from __future__ import annotations
@@ -53,12 +56,14 @@ class ChunkAttention(nn.Module):
     def with_stats(self, x: Tensor, chunks: Chunks) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
         """A call, and what this attention looked at: "attention" and "entropy", (B, N) each (`attention_stats`)."""
         qkv = self.qkv(self.norm(x))
-        return self._attended(x, qkv, chunks, None), self._keys(qkv), self._stats(qkv, chunks)
+        q, k, _ = qkv.detach().chunk(3, dim=-1)
+        return self._attended(x, qkv, chunks, None), self._keys(qkv), self._stats(q, k, chunks)
 
-    def stats(self, x: Tensor, chunks: Chunks) -> dict[str, Tensor]:
-        """What attention would look at, without attending: for who merges before it."""
-        with torch.no_grad():
-            return self._stats(self.qkv(self.norm(x)), chunks)
+    @torch.no_grad()
+    def stats(self, projected: tuple[Tensor, Tensor], chunks: Chunks) -> dict[str, Tensor]:
+        """What attention would look at, without attending, for who merges before it. projected: `norm_and_keys`."""
+        normed, keys = projected
+        return self._stats(self._project(normed, 0), keys.detach(), chunks)
 
     @property
     def can_merge(self) -> bool:
@@ -67,9 +72,13 @@ class ChunkAttention(nn.Module):
         return not self.dropout.training and type(self.qkv) is nn.Linear and not torch.is_grad_enabled()
 
     def norm_and_keys(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """The first half of "merged": tokens (B, N, C) after layer norm, and their keys, (B, N, C) both."""
+        """The first half of "merged" and of merged queries: tokens after layer norm, and keys, (B, N, C) both."""
         normed = self.norm(x)
-        return normed, F.linear(normed, self.qkv.weight.chunk(3)[1])
+        return normed, self.keys(normed)
+
+    def keys(self, normed: Tensor) -> Tensor:
+        """The keys of tokens after layer norm: (B, N, C) -> (B, N, C)."""
+        return self._project(normed, 1)
 
     def merged(self, normed: Tensor, keys: Tensor, chunks: Chunks, merge: Merge, weight: Tensor | None) -> Tensor:
         """The second half, once it is known what merges: attention's outputs, merged, (B, M, C), without residual.
@@ -85,6 +94,56 @@ class ChunkAttention(nn.Module):
             x, k, group, of_group = (piece[i][0] for piece in pieces)
             outputs.append(self._merged_run(run.left, x, k, group, of_group))
         return chunks.join(outputs)
+
+    def queried(
+        self,
+        x: Tensor,
+        merged: Tensor,
+        normed: Tensor,
+        keys: Tensor | None,
+        chunks: tuple[Chunks, Chunks],
+        saliency: Tensor | None = None,
+    ) -> Tensor:
+        """Queries merged before attention: what the M groups of N tokens get, (B, M, C).
+
+        A group has one query, made of the average of its normed tokens, and looks at all tokens of its chunk. x: its
+        tokens averaged as they came, (B, M, C), for the residual. merged: their average after layer norm, (B, M, C).
+        normed, keys: of all N tokens, (B, N, C) each; no keys where nobody else needs them, with one head. chunks: of
+        the N tokens, and of the M groups. saliency: (B, N), as in a call.
+        """
+        queries = self._project(merged, 0)
+        if keys is None:  # q . (W x) = (W^T q) . x: a few queries go through W, and not all tokens
+            queries, keys = queries @ self.to_keys, normed
+        # With one head V = x W, and P (x W) = (P x) W: values are made last, for groups only.
+        values = normed if self.heads == 1 else self._project(normed, 2)
+        before, after = chunks
+        bias = None if saliency is None else before.split(saliency[..., None])
+        parts = zip(after.split(queries), before.split(keys), before.split(values), strict=True)
+        outputs = []
+        for i, ((q, _), (k, present), (v, _)) in enumerate(parts):
+            q, k, v = (part.unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in (q, k, v))
+            outputs.append(self._weighted(q, k, v, present, None if bias is None else bias[i][0]))
+        y = after.join(outputs)
+        y = self._project(y, 2) if self.heads == 1 else y
+        dropped: Tensor = self.dropout(y)
+        return x + dropped if self.residual else dropped
+
+    @property
+    def to_keys(self) -> Tensor:
+        """(C, C): keys are normed @ to_keys.T."""
+        return self.qkv.weight.chunk(3)[1]
+
+    @property
+    def can_do_without_keys(self) -> bool:
+        """Whether `queried` can: with one head, and a plain `qkv`, whose weights are taken out of it."""
+        return self.heads == 1 and type(self.qkv) is nn.Linear
+
+    def _project(self, x: Tensor, which: int) -> Tensor:
+        """Queries (0), keys (1) or values (2) alone. A layer in the place of `qkv` makes all three."""
+        if type(self.qkv) is nn.Linear:
+            return F.linear(x, self.qkv.weight.chunk(3)[which])
+        part: Tensor = self.qkv(x).chunk(3, dim=-1)[which]
+        return part
 
     def _merged_run(self, left: int, x: Tensor, k: Tensor, group: Tensor, share: Tensor) -> Tensor:
         """Chunks of n tokens of which `left` are left: x, k (chunks, n, C), group, share (chunks, n, 1) -> (chunks,
@@ -120,15 +179,18 @@ class ChunkAttention(nn.Module):
         return y
 
     def _keys(self, qkv: Tensor) -> Tensor:
-        keys: Tensor = qkv.chunk(3, dim=-1)[1]
+        return self.mean_keys(qkv.chunk(3, dim=-1)[1])
+
+    def mean_keys(self, keys: Tensor) -> Tensor:
+        """(B, N, C) -> (B, N, C / heads), averaged over heads: what tokens are matched by."""
         if self.heads > 1:  # a mean over one head would copy them all
             keys = keys.unflatten(-1, (self.heads, -1)).mean(2)
         return keys
 
-    def _stats(self, qkv: Tensor, chunks: Chunks) -> dict[str, Tensor]:
+    def _stats(self, queries: Tensor, keys: Tensor, chunks: Chunks) -> dict[str, Tensor]:
         found = []
-        for piece, present in chunks.split(qkv.detach()):
-            q, k, _ = piece.unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        for (q, present), (k, _) in zip(chunks.split(queries), chunks.split(keys), strict=True):
+            q, k = (part.unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in (q, k))
             padding = None if present is None else torch.zeros_like(q[:, 0, :, 0]).masked_fill(~present, -torch.inf)
             found.append(torch.stack(attention_stats(q, k, bias=padding), dim=-1))
         received, entropy = chunks.join(found).unbind(-1)
@@ -137,15 +199,26 @@ class ChunkAttention(nn.Module):
     def _attend(self, qkv: Tensor, present: Tensor | None, saliency: Tensor | None) -> Tensor:
         """(chunks, n, 3C) -> (chunks, n, C). present: (chunks, n) bool, false where a chunk is filled up."""
         q, k, v = qkv.unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        return self._weighted(q, k, v, present, saliency)
+
+    def _weighted(self, q: Tensor, k: Tensor, v: Tensor, present: Tensor | None, saliency: Tensor | None) -> Tensor:
+        """softmax(q k^T / sqrt(D) + bias) v: (chunks, heads, m, D), (chunks, heads, n, D) twice -> (chunks, m, C)."""
         bias = None
         if saliency is not None:
             bias = self.guidance * saliency[:, None, None, :, 0] / math.sqrt(q.shape[-1])
         if present is not None:
             bias = torch.zeros_like(q[:, :1, :1, :1]) if bias is None else bias
             bias = bias.masked_fill(~present[:, None, None, :], -torch.inf)
-        if self.kind == "stored":
-            scores = q @ k.transpose(-2, -1) / math.sqrt(q.shape[-1])
-            y = (scores if bias is None else scores + bias).softmax(-1) @ v
+        # Few queries have few scores: some chunks' at a time cost less than the fused kernel, which is made for many.
+        at_once = TILE.get(q.device.type, TILE["cpu"]) // (q.shape[1] * q.shape[2] * k.shape[2])
+        few = q.shape[2] < k.shape[2] and at_once > 0 and not torch.is_grad_enabled()
+        if self.kind == "stored" or few:
+            done, step = [], at_once if few else len(q)
+            for i in range(0, len(q), step):
+                here = slice(i, i + step)
+                scores = q[here] @ k[here].transpose(-2, -1) / math.sqrt(q.shape[-1])
+                done.append((scores if bias is None else scores + bias[here]).softmax(-1) @ v[here])
+            y = done[0] if len(done) == 1 else torch.cat(done)
         else:
             y = F.scaled_dot_product_attention(q, k, v, attn_mask=bias)
         joined: Tensor = y.transpose(1, 2).flatten(2)

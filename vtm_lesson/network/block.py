@@ -2,7 +2,7 @@
 
     layer norm, self-attention inside chunks of L_i frames, dropout, [merging], linear that halves C, GELU
 
-What the paper leaves open is decided here as follows; each choice is a field of `BlockConfig`.
+What the paper leaves open is decided here as follows; each choice is a field of `BlockConfig` (`network.config`).
 
 * No residual connection: the paper's list of a block's parts has none. `residual=True` adds one round attention.
 * Attention has no output projection (the halving linear follows, and two linear maps are one) and no biases (a bias
@@ -24,145 +24,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..merging.merge import Merge
-from ..merging.registry import choose
-from ..merging.strategies import Context, Reducer, is_ragged, reduce, signals
+from ..merging.strategies import Context, is_ragged, reduce, signals
 from .attention import ChunkAttention
+from .config import BlockConfig
 from .ledger import BlockCount, BlockPlan, Segments, block_count, plan
 from .tokens import Chunks, Tokens, join_merges, reduce_alike
 
 NOTHING: Mapping[str, Tensor] = MappingProxyType({})
-CHOICES = {
-    "attention": ("fused", "stored", "merged"),
-    "merge_at": ("after_attention", "before_attention"),
-    "match_within": ("chunk", "video"),
-    "average": ("plain", "size", "motion"),
-    "aux": ("add", "heads"),
-    "test_targets": ("sample", "top"),
-}
-
-
-@dataclass(frozen=True)
-class BlockConfig:
-    """Everything that decides what a block is.
-
-    Parameters
-    ----------
-    dim, out : int
-        Channels before and after the block; out is half of dim by default.
-    chunk : int
-        L_i, the frames that attend to each other.
-    partition : str, callable or None
-        Who chooses the targets: a name or function (see `strategies.resolve`), None for no merging.
-    reducer : str, callable, optional
-        In place of a partition: a name of `reducers()`, or a function from a Context to a Merge.
-    gamma, r : float
-        The partition factor; and the share of the sources that is merged, R = floor(r * |S|).
-    heads, dropout
-        Of attention; keys are averaged over heads for matching.
-    attention : {"fused", "stored", "merged"}
-        See `network.attention`. "merged" is the same network in fewer FLOPs, in eval mode and without gradients
-        (torch.inference_mode()); in training, and where nothing merges, it is "fused". It needs one head, the paper's
-        order, and matching in chunks. For a network that is trained already:
-        `VideoClassifier(**net.config | {"attention": "merged"})`, then `load_state_dict(net.state_dict())`.
-    residual : bool
-        Add the block's input to attention's output.
-    merge_at : {"after_attention", "before_attention"}
-        The paper merges after attention, matched on attention's keys; before it, matched on the block's input tokens,
-        so that attention runs on fewer tokens.
-    match_within : {"chunk", "video"}
-        Within what tokens are matched.
-    average : {"plain", "size", "motion"}
-        VTM eq. 4, or weighted by token size (ToMe) or motion.
-    saliency : bool, optional
-        Learn s = tanh(K U_s) (VTM eq. 9), with the auxiliary path of eq. 10 while training; default: where the
-        partition, or the reducer's `signal`, asks for it. U_s starts at zero: a random start can begin with the wrong
-        sign.
-    aux : {"add", "heads"}
-        The two paths' merged outputs are added in every block, or stay apart up to the head. The auxiliary path has
-        its own norm, queries, keys and values, and shares the halving linear.
-    guidance : float
-        How strongly s enters eq. 10; 1 is the paper's, where sqrt(C) divides s as well.
-    temperature, test_targets
-        See `VideoClassifier`.
-
-    Raises
-    ------
-    ValueError
-        Where a field has a value that is not allowed, with what is.
-
-    Examples
-    --------
-    >>> import vtm_lesson as vtm
-    >>> config = vtm.BlockConfig(64, chunk=4, gamma=4)
-    >>> config.out, vtm.VTMBlock(config).linear
-    (32, Linear(in_features=64, out_features=32, bias=True))
-    """
-
-    dim: int
-    out: int | None = None
-    chunk: int = 6
-    partition: str | Callable[..., Tensor] | None = "uniform"
-    reducer: str | Reducer | None = None
-    gamma: float = 6
-    r: float = 1.0
-    heads: int = 1
-    dropout: float = 0.0
-    attention: str = "fused"
-    residual: bool = False
-    merge_at: str = "after_attention"
-    match_within: str = "chunk"
-    average: str = "plain"
-    saliency: bool | None = None
-    aux: str = "add"
-    guidance: float = 1.0
-    temperature: float | None = None
-    test_targets: str = "sample"
-
-    def __post_init__(self) -> None:
-        for name, allowed in CHOICES.items():
-            check_choice(name, getattr(self, name), *allowed)
-        paths = self.heads, self.merge_at, self.match_within
-        if self.attention == "merged" and paths != (1, "after_attention", "chunk"):
-            raise ValueError(
-                f"attention is 'merged' with heads={self.heads}, merge_at={self.merge_at!r}, match_within="
-                f"{self.match_within!r}; it needs heads=1, 'after_attention' and 'chunk': use attention='fused' with"
-                " the others."
-            )
-        if self.out is None:
-            object.__setattr__(self, "out", self.dim // 2)
-        if self.dim < 1 or self.width < 1 or self.heads < 1 or self.dim % self.heads:
-            raise ValueError(
-                f"dim is {self.dim}, out {self.out}, heads {self.heads}; heads must divide dim, and all be 1 or more."
-            )
-        if int(self.chunk) != self.chunk or self.chunk < 1:
-            raise ValueError(f"chunk is {self.chunk}; it is a number of frames, 1 or more.")
-        if not self.gamma >= 1:
-            raise ValueError(f"gamma is {self.gamma}; it is 1 or more: one token in gamma becomes a target.")
-        if not 0 <= self.r <= 1:
-            raise ValueError(f"r is {self.r}; it is the share of the sources that is merged, from 0 to 1.")
-
-    @property
-    def width(self) -> int:
-        """Channels after the block."""
-        return self.dim // 2 if self.out is None else self.out
-
-    @property
-    def merge_first(self) -> bool:
-        """Whether merging comes before attention."""
-        return self.merge_at == "before_attention"
-
-    def chosen_reducer(self) -> Reducer | None:
-        """What merges in the block; None where gamma or r switch it off."""
-        found = choose(self.partition, self.reducer)
-        return found if is_ragged(found) or (self.gamma > 1 and self.r > 0) else None
-
-    def learns_saliency(self) -> bool:
-        """Whether the block has a score head and an auxiliary path."""
-        if self.chosen_reducer() is None:
-            return False
-        if self.saliency is not None:
-            return self.saliency
-        return "learnable" in (self.partition, self.reducer) or "saliency" in signals(self.chosen_reducer())
 
 
 @dataclass
@@ -249,13 +117,15 @@ class VTMBlock(nn.Module):
         chunks = self._chunks(todo, tokens)
         if self.config.merge_first:
             main, choice = self._merge_then_attend(tokens, todo, chunks, generator)
+        elif self._merges_queries(todo):
+            main, choice = self._merge_queries(tokens, todo, chunks, generator)
         elif self._averages_scores(todo, self.training) and self.attention.can_merge and not self._uneven(todo, tokens):
             main, choice = self._attend_merging_scores(tokens, todo, chunks, generator)
         else:
             main, choice = self._attend_then_merge(tokens, todo, chunks, generator)
         main = replace(main, segments=todo.after, aux=None)
         if self.aux is not None and self.training:
-            main = self._join_auxiliary(main, tokens, chunks, choice)
+            main = self._join_auxiliary(main, tokens, todo, chunks, choice)
         main = replace(main, x=F.gelu(self.linear(main.x)))
         patches = tokens.position.gather(1, choice.targets)
         return main, BlockTrace(choice.targets, patches, choice.merge, choice.saliency, main.position, main.size)
@@ -276,11 +146,31 @@ class VTMBlock(nn.Module):
         self, tokens: Tokens, todo: BlockPlan, chunks: Chunks, generator: torch.Generator | None
     ) -> tuple[Tokens, Choice]:
         """Merging first, on the tokens themselves: attention meets fewer."""
-        looked = self.attention.stats(tokens.x, chunks) if self._looks else {}
+        looked = {}
+        if self._looks:
+            looked = self.attention.stats(self.attention.norm_and_keys(tokens.x), chunks)
         choice = self._choose(tokens, tokens.x, todo, chunks, generator, looked)
         main = tokens.merged(choice.merge, self.config.average)
         x, _ = self.attention(main.x, self._chunks_after(todo, main, chunks))
         return replace(main, x=x), choice
+
+    def _merge_queries(
+        self, tokens: Tokens, todo: BlockPlan, chunks: Chunks, generator: torch.Generator | None
+    ) -> tuple[Tokens, Choice]:
+        """Matching needs keys only: choose first, then let each group have one query, which looks at every token."""
+        attention = self.attention
+        normed, keys = attention.norm(tokens.x), None
+        if self._needs_no_keys:
+            choice = self._choose(tokens, normed, todo, chunks, generator, projection=attention.to_keys)
+        else:
+            keys = attention.keys(normed)
+            looked = attention.stats((normed, keys), chunks) if self._looks else {}
+            choice = self._choose(tokens, attention.mean_keys(keys), todo, chunks, generator, looked)
+        merge, weight = choice.merge, tokens.weight(self.config.average)
+        main = tokens.merged(merge, x=merge(normed, weight))
+        both = chunks, self._chunks_after(todo, main, chunks)
+        x = merge(tokens.x, weight) if self.config.residual else main.x
+        return replace(main, x=attention.queried(x, main.x, normed, keys, both)), choice
 
     def _attend_merging_scores(
         self, tokens: Tokens, todo: BlockPlan, chunks: Chunks, generator: torch.Generator | None
@@ -297,11 +187,16 @@ class VTMBlock(nn.Module):
             y = choice.merge(tokens.x, weight) + y
         return tokens.merged(choice.merge, x=y), choice
 
-    def _join_auxiliary(self, main: Tokens, tokens: Tokens, chunks: Chunks, choice: Choice) -> Tokens:
+    def _join_auxiliary(self, main: Tokens, tokens: Tokens, todo: BlockPlan, chunks: Chunks, choice: Choice) -> Tokens:
         """Sampling has no gradient: U_s learns from what saliency does to this attention (VTM eq. 10)."""
         assert self.aux is not None
-        guided, _ = self.aux(tokens.x if tokens.aux is None else tokens.aux, chunks, choice.saliency)
-        guided = choice.merge(guided)
+        x, merge = tokens.x if tokens.aux is None else tokens.aux, choice.merge
+        if self._merges_queries(todo):
+            normed, both = self.aux.norm(x), (chunks, self._chunks_after(todo, main, chunks))
+            keys = None if self.aux.can_do_without_keys else self.aux.keys(normed)
+            guided = self.aux.queried(merge(x), merge(normed), normed, keys, both, choice.saliency)
+        else:
+            guided = merge(self.aux(x, chunks, choice.saliency)[0])
         x = main.x + guided if self.config.aux == "add" else main.x
         return replace(main, x=x, aux=F.gelu(self.linear(guided)))
 
@@ -326,6 +221,11 @@ class VTMBlock(nn.Module):
             by: Callable[[int, int, int], int] = getattr(self.reducer, on, lambda *_: 0)
             return sum(run.chunks * by(run.tokens, run.targets, self._key_dim) for run in matched)
 
+        merged_queries = self._merges_queries(todo) and todo.tokens_out < todo.tokens_in
+        keyless = merged_queries and self._needs_no_keys
+        matching = spent("flops")
+        if keyless:  # of each target the key, carried back; then every token with every target
+            matching = sum(2 * run.chunks * run.targets * c.dim * (2 * c.dim + run.tokens) for run in matched)
         row = block_count(
             todo,
             c.dim,
@@ -333,7 +233,9 @@ class VTMBlock(nn.Module):
             c.heads,
             c.merge_first,
             self._averages_scores(todo, training),
-            matching=spent("flops"),
+            merged_queries,
+            keyless,
+            matching=matching,
             saliency=learns,
             aux=learns and training,
             stats=self._looks and bool(matched),
@@ -346,6 +248,18 @@ class VTMBlock(nn.Module):
         merges = todo.tokens_out < todo.tokens_in and not (self.ragged or self._looks)
         merges = merges and getattr(self.reducer, "linear", True)
         return self.attention.kind == "merged" and not training and merges
+
+    def _merges_queries(self, todo: BlockPlan) -> bool:
+        """Whether this block merges queries; where nothing merges it is a block as any other."""
+        return self.config.merge_at == "queries" and (self.ragged or todo.tokens_out < todo.tokens_in)
+
+    @property
+    def _needs_no_keys(self) -> bool:
+        """Whether merged queries can do without the tokens' keys: all sources merge, so nobody ranks them; and there
+        are fewer targets than it takes to make that worth it (three products a target for one a token)."""
+        projects = getattr(self.reducer, "projects", False) and self.config.r == 1 and not self._looks
+        projects = projects and self.config.gamma > 3
+        return bool(projects) and self.attention.can_do_without_keys
 
     @property
     def _looks(self) -> bool:
@@ -379,13 +293,17 @@ class VTMBlock(nn.Module):
         chunks: Chunks,
         generator: torch.Generator | None,
         looked: Mapping[str, Tensor] = NOTHING,
+        projection: Tensor | None = None,
     ) -> Choice:
-        """Let the reducer decide, within each chunk. looked: "attention" and "entropy", where it asks for them."""
-        saliency = torch.tanh(keys @ self.U)[..., 0] if self.aux is not None else None
+        """Let the reducer decide, within each chunk. looked: "attention" and "entropy", where it asks for them.
+        projection: as in a Context; then keys are what it makes keys of."""
+        saliency = None
+        if self.aux is not None:
+            saliency = torch.tanh(keys @ (self.U if projection is None else projection.T @ self.U))[..., 0]
         known = {**tokens.known(self.wanted), "saliency": saliency, **looked}
         batch, n = tokens.position.shape
         if self.reducer is not None and self._uneven(todo, tokens):
-            merge, targets = self._choose_ragged(tokens, keys.detach(), known, chunks, generator)
+            merge, targets = self._choose_ragged(tokens, keys.detach(), known, chunks, generator, projection)
             return Choice(merge, targets, saliency)
         if self.reducer is None or todo.tokens_out == n:
             merge = Merge.identity(batch, n, keys.device)
@@ -398,6 +316,7 @@ class VTMBlock(nn.Module):
         merges, chosen = [], []
         for run, (key, _), piece in zip(todo.match, split(keys.detach()), pieces, strict=True):
             context = self._context(key, run.frames, tokens, piece, generator)
+            context.projection = None if projection is None else projection.detach()
             if run.merged:
                 merges.append(reduce(self.reducer, context))
                 chosen.append(merges[-1].keep if context.targets is None else context.targets)
@@ -413,6 +332,7 @@ class VTMBlock(nn.Module):
         known: Mapping[str, Tensor | None],
         chunks: Chunks,
         generator: torch.Generator | None,
+        projection: Tensor | None,
     ) -> tuple[Merge, Tensor]:
         """The same where chunks hold different numbers of tokens: those with equally many go together."""
         assert self.reducer is not None
@@ -421,7 +341,9 @@ class VTMBlock(nn.Module):
 
         def context(video: Tensor, place: Tensor, frames: int) -> Context:
             piece = {name: value[video, place].detach() for name, value in known.items() if value is not None}
-            return self._context(keys[video, place], frames, tokens, piece, generator)
+            found = self._context(keys[video, place], frames, tokens, piece, generator)
+            found.projection = None if projection is None else projection.detach()
+            return found
 
         return reduce_alike(self.reducer, tokens, chunks, context)
 
@@ -433,9 +355,3 @@ class VTMBlock(nn.Module):
         context.training, context.generator, context.r = self.training, generator, c.r
         context.temperature, context.top, context.depth = c.temperature, c.test_targets == "top", self.depth
         return context
-
-
-def check_choice(name: str, value: object, *allowed: str) -> None:
-    """ValueError where `value` is none of those that are allowed."""
-    if value not in allowed:
-        raise ValueError(f"{name} is {value!r}; it is {' or '.join(map(repr, allowed))}.")

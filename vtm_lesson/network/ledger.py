@@ -161,6 +161,8 @@ def block_count(
     heads: int = 1,
     merge_first: bool = False,
     merged_scores: bool = False,
+    merged_queries: bool = False,
+    keyless: bool = False,
     matching: int = 0,
     saliency: bool = False,
     aux: bool = False,
@@ -172,9 +174,11 @@ def block_count(
     Layer norm, softmax, GELU and the averages of merging grow with N * C only and are left out, as torch's own
     counter leaves them out. dim, out: channels before and after. merge_first: merging before attention, on the
     tokens themselves. merged_scores: attention's scores are averaged over each group before they meet the tokens, and
-    values are made after that. matching: FLOPs of the reducer, by its own count. saliency: with the score head of
-    eq. 9. aux: with the auxiliary path of training. stats: what attention looks at is computed for the reducer: its
-    scores once more, and where merging is first the queries and keys too. memory: as in `BlockCount`.
+    values are made after that. merged_queries: a group has one query, made before attention; keyless: which goes
+    through the keys' weights, so that no token's key is made. matching: FLOPs of the reducer, by its own count.
+    saliency: with the score head of eq. 9. aux: with the auxiliary path of training. stats: what attention looks at is
+    computed for the reducer: its scores once more, where merging is first the queries and keys too, and with merged
+    queries every token's query. memory: as in `BlockCount`.
     """
     n_in, n_out = plan.tokens_in, plan.tokens_out
     key_dim = dim if merge_first else dim // heads
@@ -191,13 +195,21 @@ def block_count(
         "linear": 2 * n_out * dim * out,
         "auxiliary path": 0,
     }
+    if merged_queries:
+        values = n_out if heads == 1 else n_in
+        flops["queries, keys, values"] = 2 * dim * dim * (n_out + (n_out if keyless else n_in) + values)
+        flops["saliency"] += 2 * dim * dim if keyless and saliency else 0  # U goes through the keys' weights, too
+        flops["attention"] = sum(4 * run.chunks * run.left * run.tokens * dim for run in plan.attend)
     if merged_scores:
         flops["queries, keys, values"] = 2 * dim * dim * (2 * n_in + n_out)
         flops["attention"] = sum(2 * run.chunks * (run.tokens + run.left) * run.tokens * dim for run in plan.attend)
     if stats:
         flops["signals"] = sum(2 * run.chunks * run.tokens**2 * dim for run in plan.attend)
-        flops["signals"] += 4 * n_in * dim * dim if merge_first else 0
-    if aux:
+        flops["signals"] += 2 * n_in * dim * dim * (2 if merge_first else merged_queries)
+    if aux and merged_queries:
+        projected = 2 * dim * dim * (3 * n_out if heads == 1 else 2 * n_in + n_out)
+        flops["auxiliary path"] = projected + flops["attention"] + flops["linear"]
+    elif aux:
         attention = sum(4 * run.chunks * run.tokens**2 * dim for run in plan.attend)
         flops["auxiliary path"] = 2 * n_in * dim * 3 * dim + attention + flops["linear"]
     targets = sum(run.chunks * run.targets for run in plan.match)

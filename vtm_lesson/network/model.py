@@ -23,7 +23,8 @@ from torch import Tensor, nn
 from ..merging.merge import Merge
 from ..merging.partition import Grid
 from ..merging.strategies import Reducer
-from .block import BlockConfig, BlockTrace, VTMBlock, check_choice
+from .block import BlockTrace, VTMBlock
+from .config import BlockConfig, check_choice
 from .ledger import Ledger, Segments
 from .tokens import Tokens
 

@@ -42,7 +42,7 @@ from .probe import from_block, learn_saliency, linear_probe, retain
 
 CONTROLS = ("none", "random", "oracle")
 STRATEGIES = ("uniform", "centre", "boundary", "motion", "relative", "learnable")
-PLACES = ("before_attention", "after_attention")
+PLACES = ("before_attention", "after_attention", "queries")  # `BlockConfig.merge_at`
 ACTOR = 0.1  # a patch is the actor's where it covers at least this share
 
 
@@ -62,7 +62,7 @@ class Study:
     r: tuple[float, ...] = (1.0,)
     evidence: str = "abc"
     plug_gammas: tuple[float, ...] = (2, 6, 10)
-    places: tuple[str, ...] = PLACES
+    places: tuple[str, ...] = PLACES[:2]
     chunks: tuple[int, ...] = (2, 4, 8)
     width: int = 48
     residual: bool = True

@@ -27,7 +27,11 @@ LOOK = {
     "auxiliary": (VERMILLION, "D"), "oracle": (BLUE, "*"),
 }  # fmt: skip
 HOLLOW = ("relative", "auxiliary")  # open marks, where two share a colour
-PLACE_WORDS = {"before_attention": "merging before the first attention", "after_attention": "the paper's order"}
+PLACE_WORDS = {
+    "before_attention": "merging before the first attention",
+    "after_attention": "the paper's order",
+    "queries": "queries merged before attention",
+}
 
 
 def table(report: Mapping) -> str:

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from ..matching import match
 from ..merge import Merge
-from ..strategies import Context, Strategy, pick
+from ..projected import match_projected
+from ..strategies import STRATEGIES, Context, Motion, Relative, Strategy, pick
 from ..tiled import TILE
 
 
@@ -27,9 +28,19 @@ class Bipartite:
         """What its strategy needs."""
         return getattr(self.partition, "signal", None)
 
+    @property
+    def projects(self) -> bool:
+        """Whether it can do without keys: where no strategy looks at them, the targets' are enough."""
+        known = self.partition in STRATEGIES.values() or isinstance(self.partition, (Motion, Relative))
+        return known or "keys" not in getattr(self.partition, "names", ("keys",))
+
     def __call__(self, context: Context) -> Merge:
         context.targets = pick(self.partition, context)
-        return match(context.keys, context.targets, context.n_merge)
+        if context.projection is None:
+            return match(context.keys, context.targets, context.n_merge)
+        if context.n_merge == context.n - context.n_targets:
+            return match_projected(context.keys, context.projection, context.targets)
+        return match(context.keys @ context.projection.T, context.targets, context.n_merge)
 
     @staticmethod
     def flops(n: int, n_targets: int, dim: int) -> int:
