@@ -96,6 +96,20 @@ def test_a_network_is_trained_and_its_best_epoch_chosen_within(study):
     assert found["best_epoch"] in (0, 1)
 
 
+def test_networks_merge_where_the_plan_says_and_rows_can_be_chosen(study):
+    plan = replace(SMALL, place="queries", only=("random", "learnable"), splits=("group",), evidence="c")
+    other = LabelledStudy(study.clips, plan, study.folder, progress=False)
+    assert other.rows("c") == ["none", "random", "learnable"] and other.rows("a") == ["none", "random"]
+    assert {block.config.merge_at for block in other.network("random", 0).each_block} == {"queries"}
+    assert study.network("random", 0).each_block[0].config.merge_at == "after_attention"
+    assert other.trained(Job("c", "group", "learnable", 6, 0, 0))["best_epoch"] in (0, 1)
+    other._keep(Job("c", "group", "random", 6, 0, 0), {"test": [0], "right": [1]})
+    assert (study.folder / "results-c-queries.jsonl").exists()
+    for wrong, words in ({"place": "later"}, "before_attention"), ({"only": ("lucky",)}, "choose among none|learnable"):
+        with pytest.raises(ValueError, match=words):
+            replace(SMALL, **wrong)
+
+
 def test_results_are_kept_and_other_clips_refused(tmp_path):
     plan = Plan(splits=("group",), gamma=(4,), folds=2, seeds=1, evidence="a")
     first = LabelledStudy(clips(), plan, tmp_path, progress=False)

@@ -32,7 +32,7 @@ from ..merging.registry import REDUCERS, reducer
 from ..merging.strategies import Motion, Reducer, Relative, Saliency, signals
 from ..network.model import VideoClassifier
 from ..training.loop import Items, Recipe, evaluate, fit
-from .experiment import forward
+from .experiment import PLACES, forward
 from .probe import retain
 from .saliencies import Learning, basis, learn
 from .splits import KINDS, Grouped, folds
@@ -76,6 +76,10 @@ class Plan:
         "a", "c" or both.
     network_seeds, network_gamma, channels, epochs, lr, batch
         Of (c). channels: principal components of the tokens.
+    place : str
+        Of (c): where networks merge, one of `experiment.PLACES`.
+    only : tuple of str
+        These rows and "none"; default: all.
     """
 
     splits: tuple[str, ...] = ("time", "random")
@@ -89,12 +93,19 @@ class Plan:
     epochs: int = 16
     lr: float = 3e-3
     batch: int = 8
+    place: str = PLACES[1]
+    only: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.evidence or set(self.evidence) - set("ac"):
             raise ValueError(f'evidence is {self.evidence!r}; on labelled films it is "a", "c" or "ac".')
         if not self.splits or set(self.splits) - set(KINDS):
             raise ValueError(f"splits are {','.join(self.splits)}; choose among {', '.join(KINDS)}.")
+        if self.place not in PLACES:
+            raise ValueError(f"networks merge at {self.place!r}; choose one of {', '.join(PLACES)}.")
+        known = dict.fromkeys([*TRIALS, *NETWORKS, *REDUCERS])
+        if set(self.only) - set(known):
+            raise ValueError(f"rows are {', '.join(self.only)}; choose among {', '.join(known)}.")
         if not all(gamma > 1 for gamma in (*self.gamma, self.network_gamma)):
             raise ValueError(f"gamma is {self.gamma}, of networks {self.network_gamma}; every one is more than 1.")
         if min(self.seeds, self.network_seeds) < 1 or self.folds < 2:
@@ -180,10 +191,13 @@ class LabelledStudy:
             "motion": "motion" in has, "relative": "vectors" in has, "relative, prior": "vectors" in has,
             "learned elsewhere": self.clips.elsewhere is not None, "decoder": self.clips.decoder is not None,
         }.items() if not there}  # fmt: skip
+        if self.plan.only:
+            lacking |= {*TRIALS, *NETWORKS, *REDUCERS} - {"none", *self.plan.only}
         if evidence == "c":
             return [name for name in NETWORKS if name not in lacking]
         others = [name for name in REDUCERS if set(signals(reducer(name))) <= {"chance", "attention", "entropy"}]
-        return [name for name in ("none", "random", *TRIALS, *others) if name not in lacking]
+        every = dict.fromkeys(("none", "random", *TRIALS, *others))
+        return [name for name in every if name not in lacking]
 
     def jobs(self) -> Iterator[Job]:
         """Everything, cheap rows and fair splits first."""
@@ -357,6 +371,7 @@ class LabelledStudy:
             return VideoClassifier(
                 width, 3, chunks, len(self.clips.classes), strategy, self.plan.network_gamma, widths=(width,) * 3,
                 residual=True, guidance=7.0, aux="heads", temperature=6.0 if strategy == "learnable" else None,
+                merge_at=self.plan.place,
             )  # fmt: skip
 
     # ----------------------------------------------------------------------------------------------- what is kept
@@ -380,7 +395,10 @@ class LabelledStudy:
         return found
 
     def _path(self, evidence: str) -> Path:
-        return self.folder / f"results-{evidence}.jsonl"
+        elsewhere = evidence == "c" and self.plan.place != PLACES[1]
+        return self.folder / (
+            f"results-{evidence}-{self.plan.place}.jsonl" if elsewhere else f"results-{evidence}.jsonl"
+        )
 
     def _about(self, evidence: str) -> dict:
         """What results of a kind of evidence hang on, as JSON holds it; more seeds and splits may be added."""

@@ -31,8 +31,9 @@ from ..paths import data_path
 from ..plots.style import BLACK, BLUE, ORANGE, Picture, png, styled
 from ..training.loop import Items
 from .clips import TRIALS, Clips, LabelledStudy, Plan
+from .experiment import PLACES
 from .own import load as load_own
-from .report import aligned
+from .report import PLACE_WORDS, aligned
 from .saliencies import decoded
 from .splits import KINDS, Grouped, bootstrap, grouped, neighbours
 
@@ -186,7 +187,8 @@ def table(report: Mapping[str, Any]) -> str:
                 own = [row for row in rows if (row["row"], row["gamma"]) == (name, at)]
                 line += [span(own[0]["accuracy"]), span(own[0].get("minus_none"), "+")] if own else ["", ""]
             lines.append(line)
-        title = f"{EVIDENCE_WORDS[evidence]}, {SPLIT_WORDS[split]}"
+        where = f", {PLACE_WORDS[report['plan'].get('place', PLACES[1])]}" if evidence == "c" else ""
+        title = f"{EVIDENCE_WORDS[evidence]}{where}, {SPLIT_WORDS[split]}"
         parts.append(f"{title}\n{aligned(head, lines)}\n{meaning(report, split)}")
     return "\n\n".join(parts)
 
@@ -401,5 +403,11 @@ def _plan(args: argparse.Namespace, known: Grouped) -> Plan:
     given: dict[str, Any] = {"splits": splits, "folds": args.folds}
     given |= {name: value for name in ("gamma", "evidence", "seeds", "epochs") if (value := getattr(args, name))}
     if args.seeds:
-        given["network_seeds"] = min(args.seeds, plan.network_seeds)
+        given["network_seeds"] = args.seeds
+    if args.strategies:
+        given["only"] = args.strategies
+    if args.places:
+        if len(args.places) > 1:
+            raise ValueError(f"places are {','.join(args.places)}; on labelled films give one at a time.")
+        given["place"] = args.places[0]
     return replace(plan, **given)
