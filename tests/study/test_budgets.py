@@ -8,7 +8,7 @@ from vtm_lesson.__main__ import main
 from vtm_lesson.merging.registry import reducers
 from vtm_lesson.study import budgets
 from vtm_lesson.study.budgets import Budgets, Knob
-from vtm_lesson.study.experiment import Job, Study
+from vtm_lesson.study.jobs import Job, Study
 from vtm_lesson.study.own import tried
 
 SMALL = Study(train=24, valid=24, test=60, frames=3, size=32, gamma=(2.0, 6.0), seeds=2, tune=False, saliency_epochs=1,

@@ -15,7 +15,8 @@ from vtm_lesson.network.model import VideoClassifier
 from vtm_lesson.paths import data_path
 from vtm_lesson.study import compare_command, report
 from vtm_lesson.study.compare_command import main
-from vtm_lesson.study.experiment import CHOSEN, QUICK, TRIALS, Comparison, Job, Study, forward, network
+from vtm_lesson.study.experiment import Comparison, forward, network
+from vtm_lesson.study.jobs import CHOSEN, QUICK, TRIALS, Job, Study
 from vtm_lesson.study.report import figure, table
 from vtm_lesson.study.statistics import difference, interval, summary, verdicts
 
@@ -65,6 +66,25 @@ def test_a_study_takes_any_reducer(cache, tmp_path):
         names = [r["strategy"] for r in made["rows"] if r["evidence"] == kind]
         assert {"random", "uniform", "drop", "threshold", "oracle"} <= set(names)
     assert "threshold" in table(made) and "threshold" in figure(made).alt
+
+
+def test_queries_may_merge_and_networks_are_read_in_bfloat16(cache, tmp_path):
+    asked = {"strategies": ("uniform", "learnable"), "places": ("queries",), "evidence": "bch"}
+    comparison = study_in(tmp_path, cache, dataclasses.replace(TINY, **asked))
+    comparison.run(progress=False)
+    made = report.make_report(comparison, "command")
+    for seed in range(2):
+        whole, half = (comparison.results[Job(kind, "learnable", "queries", 6, seed=seed)] for kind in "ch")
+        assert whole["tokens"] == half["tokens"] and half["loss"] != whole["loss"]
+        assert half["loss"] == pytest.approx(whole["loss"], rel=0.2)
+    rows = {(row["evidence"], row["strategy"]): row for row in made["rows"]}
+    assert rows["h", "learnable"]["seeds"] == 2 and ("h", "none") not in rows
+    assert "(h) the networks of (c) in bfloat16, queries merged before attention" in table(made)
+    assert "(h) the networks of (c) in bfloat16, queries merged" in figure(made).alt
+    trained = [part for part in (tmp_path / "networks").iterdir() if "queries" in part.name]
+    assert len(trained) == 2 * 4, "two seeds of random, uniform, learnable and oracle"
+    with pytest.raises(ValueError, match='ask for "c", too'):
+        dataclasses.replace(TINY, evidence="h")
 
 
 def test_an_interrupted_study_ends_the_same(finished, cache, tmp_path, monkeypatch):

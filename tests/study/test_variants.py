@@ -7,7 +7,8 @@ import torch
 from test_compare import TINY, Colours
 
 from vtm_lesson.study import variants
-from vtm_lesson.study.experiment import Comparison, Job, without_merging
+from vtm_lesson.study.experiment import Comparison
+from vtm_lesson.study.jobs import Job, without_merging
 from vtm_lesson.study.statistics import interval
 from vtm_lesson.study.variants import BASE, EARLY, LATE, NONE, SHUFFLED, VARIANTS, Variants, variant
 

@@ -2,7 +2,8 @@
 
 Ratios are given against two baselines: attention that stores its scores, the kind that the published figures are
 against, and fused attention, which is what one would use today. Rows without "stored scores" or "merged scores" in
-their name use fused attention; "merged scores" is `attention="merged"`, the same network in fewer FLOPs.
+their name use fused attention; "merged scores" is `attention="merged"`, the same network in fewer FLOPs, and "merged
+queries" `merge_at="queries"`, another one. Rows with "bfloat16" in their name are computed in it, beside the others.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from . import clock
 from .clock import MIB, interleaved, peak_process, peak_resident, ratio, spread
 
 PAPER = {"frames": 60, "grid": (16, 16), "dim": 1024, "chunks": (6, 30, 60)}
-BASELINE, FUSED = "no merging, stored scores", "no merging"
+BASELINE, FUSED, HALF = "no merging, stored scores", "no merging", ", bfloat16"
 
 # The rows: arguments of VideoClassifier.
 _LEARNABLE = {"partition": "learnable"}
@@ -49,8 +50,14 @@ NETWORKS: dict[str, dict[str, Any]] = {
     "learnable, gamma 6, R = |S|, merged queries": {"gamma": 6, **_QUERIES},
     "learnable, gamma 10, R = |S|, merged queries": {"gamma": 10, **_QUERIES},
     "learnable, gamma 10, R = |S|, merged queries, by chunks": {"gamma": 10, **_QUERIES},
+    f"no merging{HALF}": {"gamma": 1},
+    f"learnable, gamma 6, R = |S|, merged queries{HALF}": {"gamma": 6, **_QUERIES},
+    f"learnable, gamma 10, R = |S|, merged queries{HALF}": {"gamma": 10, **_QUERIES},
 }
-TRAINED = (BASELINE, FUSED, "naive, gamma 6, R = |S|", "learnable, gamma 6, R = |S|")
+TRAINED = (
+    *(BASELINE, FUSED, "naive, gamma 6, R = |S|", "learnable, gamma 6, R = |S|"),
+    "learnable, gamma 6, R = |S|, merged queries",
+)
 
 
 def network_run(
@@ -66,6 +73,7 @@ def network_run(
     """(run, model, tokens) of one row. run() is a forward pass for one video, or with `backward` a forward and backward
     pass in training mode, where a learnable network also runs its auxiliary path."""
     torch.manual_seed(0)
+    dtype = torch.bfloat16 if name.endswith(HALF) else dtype
     model = VideoClassifier(dim, chunks=chunks, **NETWORKS[name]).to(device, dtype).train(backward)
     tokens = torch.randn(1, frames, *grid, dim).to(device, dtype)
 
@@ -108,7 +116,9 @@ def network(
     backward: bool = False,
 ) -> dict:
     """One video through the paper's network, one row for each name: forward in eval mode, or forward and backward."""
-    ceiling = clock.ceilings(device, dtype)
+    names = [name for name in names if dtype != torch.bfloat16 or not name.endswith(HALF)]
+    dtypes = {name: torch.bfloat16 if name.endswith(HALF) else dtype for name in names}
+    ceilings = {kind: clock.ceilings(device, kind) for kind in dict.fromkeys(dtypes.values())}
     for name in names:  # libraries load on first use
         network_run(name, backward, device, dtype, **_small(size))[0]()
     made = {name: network_run(name, backward, device, dtype, **size) for name in names}
@@ -124,7 +134,7 @@ def network(
             "flops": flops,
             "tokens": count(model, size["frames"], *size["grid"]).tokens,
             "seconds": spread(times[name]),
-            **clock.bounds(flops, moved, ceiling),
+            **clock.bounds(flops, moved, ceilings[dtypes[name]]),
         }
         if memory:
             row["peak_bytes"] = peaks[name]
@@ -140,7 +150,7 @@ def network(
         "dtype": str(dtype).removeprefix("torch."),
         "size": size,
         **({"fused_attention": fused_kernels(size, device, dtype)} if torch.device(device).type == "cuda" else {}),
-        "ceilings": ceiling,
+        "ceilings": ceilings[dtype],
         "rows": rows,
     }
 

@@ -39,7 +39,8 @@ from ..network.tokens import Tokens
 from ..paths import data_path
 from ..plots.style import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, VERMILLION, WIDTH, Picture, png, styled
 from ..training.loop import Items
-from .experiment import ACTOR, Comparison, Job, Study
+from .experiment import Comparison
+from .jobs import ACTOR, Job, Study
 from .own import OwnError
 from .own import load as load_own
 from .probe import linear_probe, retain

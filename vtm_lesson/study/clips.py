@@ -32,7 +32,8 @@ from ..merging.registry import REDUCERS, reducer
 from ..merging.strategies import Motion, Reducer, Relative, Saliency, signals
 from ..network.model import VideoClassifier
 from ..training.loop import Items, Recipe, evaluate, fit
-from .experiment import PLACES, forward
+from .experiment import forward
+from .jobs import PLACES
 from .probe import retain
 from .saliencies import Learning, basis, learn
 from .splits import KINDS, Grouped, folds

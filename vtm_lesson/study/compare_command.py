@@ -26,7 +26,8 @@ from ..encoders.frozen import add_options, from_options
 from ..merging.registry import REDUCERS
 from ..plots.style import png
 from . import budgets, footage, labelled, report
-from .experiment import PLACES, QUICK, STRATEGIES, Comparison, Study
+from .experiment import Comparison
+from .jobs import PLACES, QUICK, STRATEGIES, Study
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -130,7 +131,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--seeds", type=int)
     parser.add_argument("--gamma", type=numbers, help="partition factors, such as 2,6,10")
     parser.add_argument("--r", type=numbers, help="shares of the sources that are merged, such as 0.8,1")
-    parser.add_argument("--evidence", help="a, b, c or several of them, such as ab")
+    parser.add_argument("--evidence", help="a, b, c, h or several of them, such as ab")
     parser.add_argument("--places", type=words, help=f"of {','.join(PLACES)}")
     parser.add_argument("--epochs", type=int)
     parser.add_argument("--train", type=int, help="training films")

@@ -31,7 +31,7 @@ from ..paths import data_path
 from ..plots.style import BLACK, BLUE, ORANGE, Picture, png, styled
 from ..training.loop import Items
 from .clips import TRIALS, Clips, LabelledStudy, Plan
-from .experiment import PLACES
+from .jobs import PLACES
 from .own import load as load_own
 from .report import PLACE_WORDS, aligned
 from .saliencies import decoded

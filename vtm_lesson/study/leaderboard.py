@@ -36,7 +36,7 @@ from ..merging.strategies import Context, Reducer, Saliency, is_ragged, signals
 from ..paths import work_path
 from ..plots.style import BLACK, BLUE, GREY, VERMILLION, WIDTH, Picture, styled
 from ..training.loop import Items
-from .experiment import ACTOR
+from .jobs import ACTOR
 from .own import OwnError, tried
 from .probe import learn_saliency, linear_probe, retain
 from .report import aligned, percent

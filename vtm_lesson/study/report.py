@@ -17,7 +17,8 @@ from .. import __version__, films
 from ..measuring import clock
 from ..paths import data_path
 from ..plots.style import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILLION, YELLOW, Picture, styled
-from .experiment import CONTROLS, PLACES, Comparison
+from .experiment import Comparison
+from .jobs import CONTROLS, PLACES
 from .statistics import ORDER, row_name, summary, verdicts
 
 OTHER = (YELLOW, "p")  # any other reducer
@@ -38,7 +39,7 @@ def table(report: Mapping) -> str:
     """The report as text: one block for each kind of evidence and place."""
     parts = []
     titles = {"a": "(a) retention: linear reader on merged tokens", "b": "(b) plug-in: merging at inference only",
-              "c": "(c) trained with merging"}  # fmt: skip
+              "c": "(c) trained with merging", "h": "(h) the networks of (c) in bfloat16"}  # fmt: skip
     for (kind, place), rows in _blocks(report["rows"]).items():
         where = f", {PLACE_WORDS[place]}" if place else ""
         head = ("strategy", "gamma", "R/|S|", "tokens", "all", *films.WAYS, "actor recall in the three ways")
@@ -107,7 +108,8 @@ def _dots(ax, key: tuple[str, str], rows: Sequence[Mapping]) -> str:
     kind, place = key
     budget = rows[-1]["gamma"], rows[-1]["r"]  # one budget: the last
     rows = [row for row in rows if (row["gamma"], row["r"]) == budget or row["strategy"] == "none"]
-    title = "(a) retention probe" if kind == "a" else f"(c) trained with merging, {PLACE_WORDS[place]}"
+    what = {"c": "(c) trained with merging", "h": "(h) the networks of (c) in bfloat16"}
+    title = "(a) retention probe" if kind == "a" else f"{what[kind]}, {PLACE_WORDS[place]}"
     told = []
     for k, way in enumerate(("all", *films.WAYS)):
         for j, row in enumerate(rows):
@@ -164,7 +166,7 @@ def _plug(ax, key: tuple[str, str], rows: Sequence[Mapping], report: Mapping) ->
 
 def make_report(comparison: Comparison, command: str) -> dict:
     """Everything needed to repeat the study and to draw it again, as values that JSON can hold."""
-    results = comparison.records("tune", "a", "b", "c", "cost")
+    results = comparison.records("tune", "a", "b", "c", "h", "cost")
     return {
         "command": command,
         "study": asdict(comparison.study),

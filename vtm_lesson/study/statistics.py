@@ -14,7 +14,7 @@ from scipy.stats import t as student
 from .. import films
 from ..merging.registry import REDUCERS, reducer
 from ..merging.strategies import is_ragged
-from .experiment import CONTROLS
+from .jobs import CONTROLS
 
 ORDER = (
     *("none", "random", *REDUCERS),
@@ -50,7 +50,8 @@ def summary(records: Iterable[Mapping]) -> list[dict]:
     """One row for each evidence, place, strategy, gamma and R, with every seed's values and their intervals."""
     table = []
     names = ("evidence", "place", "strategy", "gamma", "r")
-    for key, same in together((record for record in records if record["evidence"] in "abc"), *names).items():
+    known = [record for record in records if record["evidence"] in ("a", "b", "c", "h")]
+    for key, same in together(known, *names).items():
         row = dict(zip(names, key, strict=True)) | {
             "seeds": len(same),
             "tokens": round(sum(one["tokens"] for one in same) / len(same)),

@@ -23,7 +23,8 @@ from ..measuring import clock
 from ..network.model import VideoClassifier, count
 from ..paths import data_path
 from ..training.loop import Items
-from .experiment import PLACES, Comparison, Job, Study, network, without_merging
+from .experiment import Comparison, network
+from .jobs import PLACES, Job, Study, without_merging
 from .report import PLACE_WORDS, aligned, percent, read, write
 from .statistics import interval, together
 
