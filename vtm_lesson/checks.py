@@ -6,7 +6,8 @@ shows the next of three hints; `checks.nearest_target.hint()` shows one without 
 all of the input that failed.
 
 `checks.progress()` draws what you have solved. `checks.predict("00-ratio", 3)` records a guess, `checks.replay` shows
-it beside the result, `checks.predictions()` shows all of them.
+it beside the result, `checks.predictions()` shows all of them. `checks.course_map("04")` draws the course, that lesson
+marked.
 
 Nothing here stops a notebook: an unsolved or wrong exercise prints what is missing, and the cells after it use the
 package. Whatever your function gives or raises is told in words; only pressing "stop" stops it. The right values are
@@ -27,6 +28,7 @@ _FILES = [
     ("exercise", ("Exercise",)),
     ("comparing", ("difference",)),
     ("progress", ("progress", "predict", "predictions", "replay")),
+    ("course", ("course_map",)),
     *LESSONS.values(),
 ]
 _HOMES = {name: file for file, names in _FILES for name in names}

@@ -1,6 +1,7 @@
 # What type checkers and editors see of the exercise checks, which checks.py loads when they are first used.
 
 from .teaching.comparing import difference as difference
+from .teaching.course import course_map as course_map
 from .teaching.exercise import Exercise as Exercise
 from .teaching.lessons_basics import attention_cost as attention_cost
 from .teaching.lessons_basics import frames_that_fit as frames_that_fit

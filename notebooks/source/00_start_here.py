@@ -11,6 +11,11 @@
 # Click on the cell below and press Shift+Enter. It runs, and the next cell is selected. Go on like this to the end.
 
 # %%
+from vtm_lesson import checks, plots
+
+plots.show(checks.course_map("00"))
+
+# %%
 from vtm_lesson import checks, films, plots, video
 
 FILM = films.sample("square")  # later, a film of your own: FILM = "party.mp4"
@@ -35,6 +40,12 @@ plots.show(plots.preview(clip, gamma=6))
 # Both halves of this observation are the course. Video is so repetitive that most of its tokens can be merged. And
 # which ones to spare is not a matter of looking alike only: that is what *Video Token Merging for Long-form Video
 # Understanding* (Lee and others, NeurIPS 2024; **VTM** from here on) works on, and where we will end up.
+
+# %% [markdown]
+# Six frames are no film. Here all 60 play, as they are and merged. (If they stand still, press their play button.)
+
+# %%
+plots.player(clip.frames, *plots.merge_patches(clip.frames, gamma=6), fps=12)
 
 # %% [markdown]
 # ## The question
@@ -454,6 +465,9 @@ explorers.explore(clip)
 # any format that FFmpeg reads will do; nothing leaves your machine. The numbers in the text are those of the sample
 # film. Look out for: hands, faces, subtitles; a camera that moves; cuts. What the film is about is rarely what fills
 # it.
+#
+# Without a notebook, `python -m vtm_lesson see party.mp4` in a terminal writes a film that plays, as above, and a page
+# to show to others.
 
 # %% [markdown]
 # ## Your machine

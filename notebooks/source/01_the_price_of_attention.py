@@ -7,6 +7,11 @@
 # **Time** 60 minutes · **Needs** [lesson 00](00_start_here.ipynb), PyTorch basics (tensors, shapes, matrix products) ·
 # **Runs in** about half a minute, no GPU
 
+# %%
+from vtm_lesson import checks, plots
+
+plots.show(checks.course_map("01"))
+
 # %% [markdown]
 # ## The question
 #
@@ -17,7 +22,7 @@
 # %%
 import os
 
-os.environ["KINETO_LOG_LEVEL"] = "6"  # keeps torch's profiler quiet; it is read when torch is imported
+os.environ["KINETO_LOG_LEVEL"] = "6"  # keeps torch's profiler quiet
 
 import math
 import platform

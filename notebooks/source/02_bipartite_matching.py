@@ -8,6 +8,11 @@
 # **Time** 95 minutes · **Needs** lesson 01, PyTorch basics · **Runs in** about 10 seconds, no GPU
 
 # %%
+from vtm_lesson import checks, plots
+
+plots.show(checks.course_map("02"))
+
+# %%
 import torch
 import torch.nn.functional as F
 

@@ -5,7 +5,13 @@
 # functions of lesson 02 · measure what that saves against what it changes · merge over all frames of a film at
 # once, and find out why "every second token" then misses the best partner.
 #
-# **Time** 65 minutes · **Needs** lesson 02 · **Runs in** about 40 seconds, no GPU
+# **Time** 65 minutes · **Needs** lesson 02; [appendix A](A_attention_in_pictures.ipynb) if heads, residual connections or the class token
+# are new to you · **Runs in** about 40 seconds, no GPU
+
+# %%
+from vtm_lesson import checks, plots
+
+plots.show(checks.course_map("03"))
 
 # %%
 import torch
@@ -128,11 +134,11 @@ plots.show(plots.ledger(counts, ["input", *"123456"], title="Tokens of tiny_vit 
 # The **layer norm** shifts and scales every token by itself to mean 0 and spread 1. The attention is lesson 01's, with
 # several **heads**: the 64 numbers of $q$, $k$ and $v$ are cut into 4 pieces of 16, each piece attends by itself, and
 # the 4 results are put side by side again. The MLP works on every token by itself. ToMe merges between the two:
-#
-#     x ──┬── norm 1 ── attention ──(+)── MERGE ──┬── norm 2 ── MLP ──(+)── x
-#         └─────────────────┼────────┘    ▲       └────────────────────┘
-#                           └─── keys ────┘
-#
+
+# %%
+plots.show(plots.vit_block(title="A block with ToMe's merging: the toy's 9 tokens, r = 3"))
+
+# %% [markdown]
 # The attention has just made the keys, so they cost nothing more, and the MLP already works on fewer tokens. Besides
 # your step of lesson 02 a block needs **token sizes**: for the average, and for $+\log s$ in the next block's attention.
 # Here is a version that keeps them. `groups` has a row for each new token, which marks the tokens that went into it.

@@ -7,6 +7,11 @@
 # **Time** 75 minutes · **Needs** [lesson 02](02_bipartite_matching.ipynb) (matching); lesson 03 helps · **Runs in** about
 # 15 seconds, no GPU
 
+# %%
+from vtm_lesson import checks, plots
+
+plots.show(checks.course_map("04"))
+
 # %% [markdown]
 # ## The question
 #
@@ -52,6 +57,9 @@ from vtm_lesson.partition import sample, uniform
 #
 # We follow the paper's list literally: no residual connection, and no position embedding of our own. The paper's rule of halving
 # takes 1024 channels to 512, 256 and 128, while its appendix says 256 after the third block: `widths=(512, 256, 256)`.
+
+# %%
+plots.show(plots.vtm_blocks(60, chunks=(6, 30, 60), channels=(1024, 512, 256, 128), title="The network of the VTM paper, all sources merged"))
 
 # %% [markdown]
 # ## By hand: four frames of two tokens
@@ -568,6 +576,13 @@ merges = {
     "one of every six, as in lesson 00": match(colours, uniform(total, 6, staggered=True)),
 }
 plots.show(plots.groups(square.frames, merges, (60, 14, 14), paint="patch", pick=[0, 12, 24], outline=False))
+
+# %% [markdown]
+# And as they play. Look at what stands still, the moon and the lamps:
+
+# %%
+names = ("every sixth token", "one of every six")
+plots.player(square.frames, dict(zip(names, merges.values(), strict=True)), (60, 14, 14), fps=12)
 
 # %%
 checks.replay("04-places", len(torch.unique(uniform(total, 6) % places)))

@@ -6,6 +6,11 @@
 #
 # **Time** 65 minutes · **Needs** [lesson 04](04_naive_vtm.ipynb) · **Runs in** about 15 seconds, no GPU
 
+# %%
+from vtm_lesson import checks, plots
+
+plots.show(checks.course_map("05"))
+
 # %% [markdown]
 # ## The question
 #

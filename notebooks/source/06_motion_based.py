@@ -8,6 +8,11 @@
 # **Time** 80 minutes · **Needs** lesson 05 · **Runs in** about 25 seconds, no GPU
 
 # %%
+from vtm_lesson import checks, plots
+
+plots.show(checks.course_map("06"))
+
+# %%
 import io
 import json
 import math
@@ -21,7 +26,7 @@ from av.codec.context import Flags2
 from scipy.stats import t as student
 
 from vtm_lesson import checks, films, plots, video
-from vtm_lesson.merging import relative_motion
+from vtm_lesson.merging import match, relative_motion
 from vtm_lesson.partition import region, sample, top
 from vtm_lesson.paths import data_path
 
@@ -632,6 +637,26 @@ plots.show(
 # Limits. An affine model is right for a flat wall. When a camera travels, near things move faster than far ones, and the rest
 # is taken for figures. A figure that fills the frame is taken for the camera. And it is one more rule written by hand: lesson
 # 07 stops writing rules and lets the network learn what is salient.
+
+# %% [markdown]
+# ## A film of your own
+#
+# Write the path of a film of yours in place of the sample: it plays as it is, merged with motion targets, and merged with targets by
+# relative motion. What is it about, and in which of the two merged films does that come through better?
+
+# %%
+FILM = films.sample("handheld")  # or your own: FILM = "party.mp4"
+
+# %%
+film = video.read(FILM, frames=48, size=224)
+pixels, moved = film.patches(16)
+tokens = torch.from_numpy(pixels).flatten(0, 2)[None] / 255
+scores = {"motion": torch.from_numpy(moved), "relative motion": relative(torch.from_numpy(film.vectors(16)))}
+merges = {
+    name: match(tokens - tokens.mean(1, keepdim=True), motion_targets(score[None], temperature))
+    for name, score in scores.items()
+}
+plots.player(film.frames, merges, pixels.shape[:3])
 
 # %% [markdown]
 # ## What the paper reports, and what we have measured

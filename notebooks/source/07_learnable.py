@@ -8,6 +8,11 @@
 # **Time** 95 minutes · **Needs** lessons 02 and 06 · **Runs in** about 40 seconds, no GPU
 
 # %%
+from vtm_lesson import checks, plots
+
+plots.show(checks.course_map("07"))
+
+# %%
 import copy
 import math
 import time
@@ -19,6 +24,7 @@ from tqdm import tqdm
 
 from vtm_lesson import checks, films, plots
 from vtm_lesson.encoders import load_encoder
+from vtm_lesson.merging import match
 from vtm_lesson.partition import sample
 from vtm_lesson.study.probe import linear_probe, retain
 from vtm_lesson.training import Items
@@ -126,7 +132,11 @@ print("targets", targets[0].tolist(), "dtype", targets.dtype, "requires_grad", t
 # **5.** $X'_{aux}$ is merged *with the main path's groups*, so both paths have the same number of tokens, and their outputs are joined:
 # the loss sees both. Through the auxiliary path it reaches $s$, and from there $U_s$. When training is over, the auxiliary path
 # has done its work, and is not run any more.
-#
+
+# %%
+plots.show(plots.two_paths(3, title="Steps 4 and 5: a block, and where each block's auxiliary input comes from"))
+
+# %% [markdown]
 # A toy for step 3. Three tokens, $C = 1$, all queries and keys 0, values 0, 4, 8, and $s = (0, \log 2, 0)$. By hand: without $s$ the weights are
 # 1/3 each, and the output is 4. With $s$ the weights are as $1 : 2 : 1$, so 1/4, 1/2, 1/4; the output is $0 + 2 + 2 = 4$ again. (Why
 # again? Token 1 was given more weight, and its value *is* the average.)
@@ -407,6 +417,13 @@ look = {"actor": film.actor, "pick": [1, 4, 7, 10]}
 plots.show(plots.saliency(film.frames, scores["after 57 steps"], grid, title="Saliency after training, handheld", **look))
 found = {words: drawn(s[None])[0] for words, s in scores.items()}
 plots.show(plots.targets(film.frames, found, grid, title="Targets, gamma = 6", **look))
+
+# %% [markdown]
+# The same film as it plays, merged with the targets from before training and with those from after it:
+
+# %% tags=["nbval-ignore-output"]
+halves = {"before training": found["untrained"], "after 57 steps": found["after 57 steps"]}
+plots.player(film.frames, {name: match(tokens[None], targets) for name, targets in halves.items()}, grid, fps=4)
 
 # %% [markdown]
 # After 4 steps the actor has fewer targets than before training: the sign was wrong at first, as in the figure above. In the end some targets remain on the wall. They are needed there: a sixth of all tokens become targets, the actor has fewer, and the wall's

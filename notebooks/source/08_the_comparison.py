@@ -8,6 +8,11 @@
 # that makes it again is below)
 
 # %%
+from vtm_lesson import checks, plots
+
+plots.show(checks.course_map("08"))
+
+# %%
 import statistics
 
 import torch

@@ -7,6 +7,11 @@
 # **Time** 70 minutes · **Needs** [lesson 01](01_the_price_of_attention.ipynb) (stored and fused attention) and
 # [lesson 04](04_naive_vtm.ipynb) (the network) · **Runs in** about half a minute, no GPU
 
+# %%
+from vtm_lesson import checks, plots
+
+plots.show(checks.course_map("09"))
+
 # %% [markdown]
 # ## The question
 #
@@ -22,7 +27,7 @@ import statistics
 import time
 from statistics import median
 
-os.environ["KINETO_LOG_LEVEL"] = "6"  # keeps torch's profiler quiet; it is read when torch is imported
+os.environ["KINETO_LOG_LEVEL"] = "6"  # keeps torch's profiler quiet
 
 import itertools
 
@@ -41,7 +46,7 @@ torch.set_num_threads(1)
 
 # %% tags=["nbval-ignore-output"]
 RESULTS = data_path("results")
-record = json.loads((RESULTS / "bench_network.json").read_text())
+record = json.loads((RESULTS / "bench_network_machine_A_run_1.json").read_text())
 on_a = {row["name"]: row for row in record["rows"]}
 WAYS = {"the paper's order": "", "merged scores": ", merged scores", "merging first": ", merging first"}
 PAPER = (6.89, "the paper: 6.89")
@@ -540,6 +545,46 @@ for name, model in {"merging after attention": both, "merging first": first}.ite
 # Merging first leaves block 1 about a seventh of its FLOPs. Expect less from the clock: finding out what to merge takes as long as before.
 # Amdahl again.
 #
+# ## A step that the paper did not take: one query a group
+#
+# Merged scores still make all scores. Merging first makes few, but then a group has been one token before it looked at anything. Is there
+# something in between? Matching needs keys and nothing else. So match first. Then let each group have *one query*, the average of its tokens'
+# queries, which looks at all tokens of the chunk.
+#
+# By hand, with one number for each query and each key. Two tokens will be merged. Their queries are $0$ and $4$; the chunk has two keys, $0$ and
+# $1$. After the softmax the first token's weights are $(0.50, 0.50)$ and the second's $(0.02, 0.98)$: on average $(0.26, 0.74)$. The
+# average query is $2$, and *its* weights are $(0.12, 0.88)$. Near, and not the same. In one line, $M$ has moved inside the softmax:
+#
+# $$ M\,\mathrm{softmax}(Q K^\top)\,V \;\longrightarrow\; \mathrm{softmax}\big((M Q)\,K^\top\big)\,V $$
+#
+# So this, too, is **another network**. Only where a group's queries are alike is it the same one.
+#
+# It saves more than scores. $K = x W_k$, so $(M Q) K^\top = (M Q\,W_k^\top)\,x^\top$: send the few queries through $W_k^\top$, and they meet the
+# tokens as they are. Nobody needs the keys of all tokens any more. (Matching needs those of the targets alone, as long as all sources merge:
+# what is most similar to a source does not depend on the source's own length.)
+
+# %%
+plots.show(plots.products({
+    "merged scores": [("Q", 384, 256), "·", ("Kᵀ", 256, 384), "→ softmax →", ("P", 384, 384), "→ M →", ("M P", 64, 384)],
+    "merged queries": [("M Q", 64, 256), "·", ("Kᵀ", 256, 384), "→ softmax →", ("P'", 64, 384)],
+    "without keys": [("M Q", 64, 256), "·", ("Wᵀ", 256, 256), "·", ("xᵀ", 256, 384), "→ softmax →", ("P'", 64, 384)],
+}, marked=("Q", "P"), title="One chunk at gamma 6: what becomes small"))  # fmt: skip
+
+# %%
+with_keys = (merge(q) @ k.transpose(1, 2) / 16).softmax(-1) @ x @ wv
+one_query = merge(x) @ wq @ wk.T / 16  # through the keys' weights
+without = (one_query @ x.transpose(1, 2)).softmax(-1) @ x @ wv
+print(without.shape, "with keys and without, same result:", torch.allclose(with_keys, without, atol=1e-4))
+print("the paper's order, same result:", torch.allclose(usual, without, atol=1e-4))
+
+# %% tags=["nbval-ignore-output"]
+queries = network(gamma=6, merge_at="queries")
+for name, model in {"fused": both, "merged scores": averaged, "merging first": first, "merged queries": queries}.items():
+    flops = count(model, 60, 8, 8).flops
+    print(f"{name:16s}{flops / 1e9:5.2f} GFLOPs, {count(fused, 60, 8, 8).flops / flops:5.2f} times fewer than no merging", end="")
+    print("; measured beside it, fused:", words(speedup(timed(fused=fused, model=model), "fused", "model")))
+
+# %% [markdown]
 # ## What the paper reports, and what we just measured
 #
 # All ways once more, in turns, each against both baselines, with the learnable merger, as the paper's 6.89 is for it. (A ratio is the median
@@ -555,6 +600,7 @@ ways = {
     "learnable, merged scores": network(gamma=6, partition="learnable", attention="merged"),
     "learnable, fused, by chunks": lambda: by_chunks(learnable, film),
     "learnable, merging first": network(gamma=6, partition="learnable", merge_at="before_attention"),
+    "learnable, merged queries": network(gamma=6, partition="learnable", merge_at="queries"),
 }
 calls = {name: (lambda way=way: run(way)) if isinstance(way, torch.nn.Module) else way for name, way in ways.items()}
 memory = {name: measuring.peak_tensors(call) / 2**20 for name, call in calls.items()}
@@ -621,7 +667,7 @@ checks.other_baseline(other_baseline)
 
 # %% tags=["nbval-ignore-output"]
 my_baseline = checks.other_baseline.mine()
-files = [RESULTS / "bench_network.json", *sorted(RESULTS.glob("bench_network_machine_*.json"))]
+files = sorted(RESULTS.glob("bench_network_machine_[AB]_*.json"))
 names = ["A", *(path.stem.removeprefix("bench_network_machine_").replace("_run_", ", run ") for path in files[1:])]
 runs = {name: json.loads(path.read_text())["rows"] for name, path in zip(names, files, strict=True)}
 mib = [row["peak_bytes"] / 2**20 for row in runs["A"][:2]]
@@ -656,8 +702,9 @@ plots.show(plots.panels(ours, "times as fast (median and middle half of the roun
 # - **One film, one core, forward.** In training nothing may be thrown away before the backward pass, and learnable merging runs its auxiliary
 #   path: it gains less ([RESULTS.md](../RESULTS.md), "Training"), and can use neither merged scores nor chunks.
 # - **Noise.** On a busy machine a time is off by a factor. A single run, or a single machine, is an anecdote.
-# - **Fast is not good.** Nothing here says what the network still knows after merging. Merging first is the fastest and the boldest: it throws
-#   tokens together before any of them has looked at its neighbours. Lesson 08 measured what that costs on toy films.
+# - **Fast is not good.** Nothing here says what the network still knows after merging. Merging first is the boldest: it throws tokens
+#   together before any of them has looked at its neighbours. Lesson 08 measured what that costs on toy films. What merged queries cost
+#   was measured on those films, too, and nowhere else.
 
 # %% [markdown]
 # ## Recap
@@ -666,6 +713,8 @@ plots.show(plots.panels(ours, "times as fast (median and middle half of the roun
 # - Compare inside rounds, leave the warm-up out, take the median.
 # - Merging saves time; beside stored scores it also saves memory. Fused attention saves the scores without merging anything.
 # - What is linear may change places: averaging the scores before they meet the values is the same network in fewer FLOPs.
+# - What is not linear may not: averaging the queries before the softmax is another network, in far fewer. Whether it is as good is a
+#   question for films, not for a stopwatch.
 # - A speed-up is a ratio. Ask for its baseline, its size, its machine, and what was counted. With the baselines' seconds and bytes you can
 #   compute it beside another baseline.
 #

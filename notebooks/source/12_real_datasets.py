@@ -7,6 +7,11 @@
 # **Time** 65 minutes · **Needs** lesson 08 · **Runs in** about a minute, no GPU (films are painted here; results on real footage are stored)
 
 # %%
+from vtm_lesson import checks, plots
+
+plots.show(checks.course_map("12"))
+
+# %%
 import itertools
 import json
 import random

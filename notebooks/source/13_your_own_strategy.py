@@ -7,6 +7,11 @@
 # **Time** 95 minutes · **Needs** lessons 07 and 08 · **Runs in** about a minute, no GPU
 
 # %%
+from vtm_lesson import checks, plots
+
+plots.show(checks.course_map("13"))
+
+# %%
 import os
 import tempfile
 from pathlib import Path
@@ -25,9 +30,6 @@ from vtm_lesson.merging.strategies import Context, reduce
 from vtm_lesson.study import budgets, leaderboard
 from vtm_lesson.study.own import OwnError, tried
 from vtm_lesson.study.probe import learn_saliency, linear_probe, retain
-
-course = {"why merge": "00, 01", "how": "02, 03", "who decides": "04 to 07", "is it true": "08", "the price": "09", "further": "10 to 13"}
-plots.show(plots.flow(course, here="further", title="You are here"))
 
 # %% [markdown]
 # ## The question

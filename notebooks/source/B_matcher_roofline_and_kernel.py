@@ -7,6 +7,11 @@
 # **Time** 45 minutes · **Needs** [lesson 02](02_bipartite_matching.ipynb) (matching) and
 # [lesson 09](09_speed_and_memory.ipynb) (stored and fused attention, the profile) · **Runs in** about half a minute, no GPU
 
+# %%
+from vtm_lesson import checks, plots
+
+plots.show(checks.course_map("B"))
+
 # %% [markdown]
 # ## The question
 #
@@ -19,7 +24,7 @@
 import json
 import os
 
-os.environ["KINETO_LOG_LEVEL"] = "6"  # keeps torch's profiler quiet; it is read when torch is imported
+os.environ["KINETO_LOG_LEVEL"] = "6"  # keeps torch's profiler quiet
 
 import torch
 

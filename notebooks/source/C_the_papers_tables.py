@@ -8,6 +8,11 @@
 # again is below)
 
 # %%
+from vtm_lesson import checks, plots
+
+plots.show(checks.course_map("C"))
+
+# %%
 import json
 import statistics
 

@@ -45,3 +45,47 @@ def test_it_fits_a_notebook_and_repeats():
 def test_what_cannot_be_drawn_is_refused(boxes, here):
     with pytest.raises(ValueError, match="2 to 7 boxes"):
         plots.flow(boxes, here)
+
+
+PARTS = {"why?": {"00": "start\nhere", "01": "the\nprice"}, "how": {"02": "match-\ning"}}
+BELOW = {"A": ("01", "pictures")}
+
+
+def fills(fig) -> dict[str, str]:
+    """What is written in a box -> its fill. (Boxes and their words are drawn one after the other.)"""
+    boxes = [box for box in fig.axes[0].patches if hasattr(box, "get_boxstyle")]
+    found = {}
+    for text in fig.axes[0].texts:
+        for box in boxes:
+            inside = box.get_window_extent().contains(*text.get_window_extent().get_points().mean(0))
+            if text.get_text() and inside:
+                found[text.get_text()] = to_hex(box.get_facecolor()).upper()
+    return found
+
+
+def test_the_map_marks_one_lesson_and_shows_what_is_to_come():
+    fig = plots.course_map(PARTS, BELOW, "01", ["02"])
+    fig.draw_without_rendering()
+    found = fills(fig)
+    assert [found[name] == style.BLUE for name in ("00\nstart\nhere", "01\nthe\nprice", "A pictures")] == [0, 1, 0]
+    assert found["02\nmatch-\ning"] == "#FFFFFF"
+    assert fig.alt == (
+        "Map of the course. why? 00 start here, 01 the price. how: 02 matching (to come). Appendices: A pictures. "
+        "You are at 01, the price."
+    )
+    assert "to come" not in plots.course_map(PARTS, BELOW, "01").alt
+    assert fills(plots.course_map(PARTS, BELOW, "A"))["A pictures"] == style.BLUE
+
+
+@pytest.mark.parametrize(
+    "given, words",
+    [
+        ((PARTS, BELOW, "03"), "here is one of 00, 01, 02, A"),
+        ((PARTS, BELOW, "02", ["02"]), "here is one of 00, 01, A"),
+        ((PARTS, {"A": ("09", "x")}, "00"), "appendix A stands below '09'; name one of 00, 01, 02"),
+        (({"far": {str(i): "x" for i in range(15)}}, {}, "0"), "1 to 14"),
+    ],
+)
+def test_a_map_that_cannot_be_drawn_is_refused(given, words):
+    with pytest.raises(ValueError, match=words):
+        plots.course_map(*given)

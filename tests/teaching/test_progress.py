@@ -245,6 +245,7 @@ def test_progress_draws_every_lesson_with_the_minutes_left(work, monkeypatch, ca
             ("alternate", "nearest_target", "tome_step", "proportional_attention"),
         ),
         "03_tome_in_a_vit": ("lessons_networks", ("tokens_left", "above")),
+        "A_attention_in_pictures": ("", ()),  # nothing to solve, so nothing to show
     }
     monkeypatch.setattr(progress, "LESSONS", lessons)
     every = [name for _, names in lessons.values() for name in names]

@@ -705,11 +705,13 @@ def test_the_sanitize_file_is_read_whole():
 
     text = (ROOT / "tests" / "nbval_sanitize.cfg").read_text()
     patterns = dict(get_sanitize_patterns(text))
-    assert len(patterns) == text.count("regex:") == 3, "a blank line inside a pair would lose it"
+    assert len(patterns) == text.count("regex:") == 4, "a blank line inside a pair would lose it"
     line = "<Figure size 640x480 with 1 Axes> <x at 0x7f0012345678> 12 tokens, 0.93, 3.1 ms, about 2 s"
+    line += ' <video src="data:video/mp4;base64,AAAAIG0x7f001s+/8ms=" width="640">'
     for pattern, replacement in patterns.items():
         line = re.sub(pattern, replacement, line)
-    assert line == "FIGURE <x at ADDRESS> 12 tokens, 0.93, TIME, about TIME"
+    told = "FIGURE <x at ADDRESS> 12 tokens, 0.93, TIME, about TIME"
+    assert line == f'{told} <video src="ENCODED" width="640">'
 
 
 # ------------------------------------------------------------------------------------------------------- torchvision

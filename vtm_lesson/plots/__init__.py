@@ -5,7 +5,12 @@
     strips.py     the canvas of film strips
     pictures.py   films, tokens and merges
     splits.py     which films train, and which test
-    diagrams.py   boxes and arrows
+    growing.py    how time and memory grow with the number of tokens
+    diagrams.py   boxes and arrows; the map of the course
+    attending.py  attention, one query at a time
+    architecture.py  blocks and networks: a ViT's block, VTM's blocks, the main and the auxiliary path
+    playing.py    films that play: a film and what merging leaves of it, side by side
+    products.py   matrix products, boxes to scale
     puzzles.py    what is given, what is wanted, and one's own answer; keys as arrows
 
     python -m vtm_lesson.plots readme      # makes the picture at the top of the README, data/pictures/merging.png
@@ -13,8 +18,11 @@
 What belongs here: drawing. What is drawn comes as arrays, Merges and tables.
 """
 
+from .architecture import two_paths, vit_block, vtm_blocks
+from .attending import attention_steps
 from .charts import bars, bill, cost, curves, differences, ledger, panels, roofline, trade
-from .diagrams import flow
+from .diagrams import course_map, flow
+from .growing import growth
 from .pictures import (
     attention,
     attention_change,
@@ -27,12 +35,15 @@ from .pictures import (
     saliency,
     targets,
 )
+from .playing import Player, player
+from .products import products
 from .puzzles import arrows, puzzle
 from .splits import splits
 from .style import png, show
 
 __all__ = [
-    "arrows", "attention", "attention_change", "bars", "bill", "cost", "curves", "differences", "flow", "frames",
-    "groups", "ledger", "matching", "merge_patches", "motion", "panels", "png", "preview", "puzzle", "roofline",
-    "saliency", "show", "splits", "targets", "trade",
+    "Player", "arrows", "attention", "attention_change", "attention_steps", "bars", "bill", "cost", "course_map",
+    "curves", "differences", "flow", "frames", "groups", "growth", "ledger", "matching", "merge_patches", "motion",
+    "panels", "player", "png", "preview", "products", "puzzle", "roofline", "saliency", "show", "splits", "targets",
+    "trade", "two_paths", "vit_block", "vtm_blocks",
 ]  # fmt: skip

@@ -52,7 +52,8 @@ def products(rows: Mapping[str, Sequence[Box | str]], marked: Sequence[str] = ()
     if not rows or not all(boxes.values()) or min(min(box[1:]) for row in boxes.values() for box in row) < 1:
         raise ValueError("give rows of boxes (name, rows, columns), each with a box, and 1 or more rows and columns.")
     room = WIDTH - NAMES - 0.15
-    between = {name: sum(0.22 + 0.075 * len(part) for part in row if isinstance(part, str)) for name, row in rows.items()}
+    signs = {name: [part for part in row if isinstance(part, str)] for name, row in rows.items()}
+    between = {name: sum(0.22 + 0.075 * len(sign) for sign in parts) for name, parts in signs.items()}
     # One scale for all: the fullest row sets it, and no box is higher than an inch and a quarter.
     widths = {name: sum(columns for _, _, columns in row) for name, row in boxes.items()}
     scale = min((room - between[name]) / widths[name] for name in rows)
@@ -91,7 +92,9 @@ def products(rows: Mapping[str, Sequence[Box | str]], marked: Sequence[str] = ()
             inside = side(high) > 0.24 and side(wide) > 0.085 * len(label)
             ink = "white" if filled and inside else BLACK
             below = middle - side(high) / 2 - 0.03
-            ax.text(x + side(wide) / 2, below, f"{high:,} x {wide:,}", ha="center", va="top", fontsize=7, color="#444444")
+            ax.text(
+                x + side(wide) / 2, below, f"{high:,} x {wide:,}", ha="center", va="top", fontsize=7, color="#444444"
+            )
             if inside:
                 ax.text(x + side(wide) / 2, middle, label, ha="center", va="center", color=ink)
             else:

@@ -1,6 +1,7 @@
 """The exercises: what a check is, and the checks of every lesson (public as `vtm_lesson.checks`).
 
-    contents.py             which exercises each lesson has, and where
+    contents.py             the plan of the course; which exercises each lesson has, and where
+    course.py               the map of the course
     progress.py             what is solved and guessed: stored in the learner's folder, drawn
     exercise.py             the check of one exercise: awkward inputs, known mistakes, hints, whose function is used
     comparing.py            whether a result is right, and both as text that a person can read

@@ -1,7 +1,19 @@
 """Which exercises each lesson has, in the lesson's order, and the file of this folder where their checks stand.
 
-A new exercise is written in here: `vtm_lesson.checks` finds it by this table, `checks.progress()` counts it.
+A new exercise is written in here: `vtm_lesson.checks` finds it by this table, `checks.progress()` counts it. An
+appendix may have none. `PARTS` and `APPENDICES` are the plan of the course, for `checks.course_map`: a lesson of the
+plan that `LESSONS` does not have is drawn as still to come.
 """
+
+PARTS = {  # the question of a part -> its lessons: number -> short name
+    "why merge?": {"00": "start\nhere", "01": "the\nprice"},
+    "how?": {"02": "match-\ning", "03": "in a ViT"},
+    "who decides?": {"04": "naive", "05": "region", "06": "motion", "07": "learned"},
+    "is it\ntrue?": {"08": "com-\nparison"},
+    "at what\ncost?": {"09": "speed"},
+    "further": {"10": "gradi-\nents", "11": "longer\nfilms", "12": "real\ndata", "13": "your\nown"},
+}
+APPENDICES = {"A": ("03", "pictures"), "B": ("09", "kernel"), "C": ("08", "tables")}  # the lesson they stand below
 
 LESSONS = {
     "00_start_here": ("lessons_basics", ("token_position", "group_mean", "unmerge", "merging_error")),
@@ -81,6 +93,7 @@ LESSONS = {
         "lessons_own",
         ("frame_targets", "run_groups", "left_at", "energy_score", "pareto_front", "own_partition"),
     ),
+    "A_attention_in_pictures": ("", ()),
     "B_matcher_roofline_and_kernel": ("lessons_speed", ("candidates", "roofline", "tiled_argmax")),
     "C_the_papers_tables": ("lessons_comparison", ("corrected_interval", "seeds_needed")),
 }

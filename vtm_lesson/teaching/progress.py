@@ -59,6 +59,8 @@ def progress() -> None:
     solved = record.get("solved", {})
     rows, everything = [], []
     for lesson, (file, names) in LESSONS.items():
+        if not names:
+            continue
         module = importlib.import_module(f".{file}", __package__)
         exercises = [(name in solved, getattr(module, name).minutes) for name in names]
         rows.append((" ".join(NAMES.get(word, word) for word in lesson.split("_")), *_bar(exercises)))
