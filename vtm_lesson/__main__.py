@@ -7,6 +7,7 @@ import sys
 
 COMMANDS = {
     "lab": ("teaching.lab", "copy the lessons into your own folder, and open them in JupyterLab"),
+    "see": ("study.see_command", "a film of your own, merged: both play side by side, as mp4, WebP and a page"),
     "bench": ("measuring.bench", "time and memory of operator and network, side by side (--quick: a look)"),
     "compare": (
         "study.compare_command",

@@ -8,10 +8,10 @@ import av
 import numpy as np
 import pytest
 import torch
-from helpers import python
 from PIL import Image
 
 from vtm_lesson import films, plots, video
+from vtm_lesson.__main__ import main as everything
 from vtm_lesson.merging import relative_motion
 from vtm_lesson.merging.registry import REDUCERS, choose
 from vtm_lesson.merging.strategies import STRATEGIES, reduce
@@ -185,6 +185,10 @@ def test_a_short_film_keeps_its_pace_and_a_long_one_goes_by_faster(seconds, rate
         assert float(container.streams.video[0].average_rate) == rate
 
 
-def test_the_command_stands_among_the_others():
-    done = python("-m", "vtm_lesson", "see", "--help")
-    assert done.returncode == 0 and "relative, or" in done.stdout and "learnable" not in done.stdout
+def test_the_command_stands_among_the_others(capsys):
+    assert everything([]) == 0
+    assert re.search("^  see  +a film of your own", capsys.readouterr().out, re.MULTILINE)
+    with pytest.raises(SystemExit) as end:
+        everything(["see", "--help"])
+    said = capsys.readouterr().out
+    assert end.value.code == 0 and "relative, or" in said and "learnable" not in said

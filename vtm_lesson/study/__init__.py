@@ -1,7 +1,8 @@
 """Which strategy keeps what matters? Experiments on accuracy, and how they are reported.
 
     probe.py        the retention probe: merge frozen tokens, read the averages
-    experiment.py   strategies x seeds, three kinds of evidence, resumable
+    jobs.py         what a study measures, one by one, and the settings that are tried
+    experiment.py   strategies x seeds, kinds of evidence, resumable
     statistics.py   means with their intervals; who is ahead
     report.py       a comparison's table, figure, JSON
     compare_command.py      python -m vtm_lesson compare: on painted films, --data, --masks, --strategy
@@ -12,6 +13,7 @@
     saliencies.py   saliency learned from few clips, and what helps against overfitting; a trained decoder
     variants.py     python -m vtm_lesson variants: gamma, R, chunks, averages
     own.py          a reader's own partition or reducer from a file, tried out
+    see_command.py  python -m vtm_lesson see: a film of one's own, merged, as files that play
     budgets.py      python -m vtm_lesson reducers: every reducer at every budget
     leaderboard.py  own partitions and reducers beside the course's, on films that nothing else uses
     windows.py      windows of labelled films as items, one prediction a film
