@@ -767,5 +767,7 @@ def test_compiled_it_keeps_a_record_of_each_thread(model, images):
     got = seen_of(compiled, images)
     with ThreadPoolExecutor(1) as pool:
         theirs = pool.submit(seen_of, compiled, images[:1]).result()
-    assert all(map(torch.equal, got, expected[0])) and all(map(torch.equal, theirs, expected[1]))
+    for seen, wanted in zip((got, theirs), expected, strict=True):
+        torch.testing.assert_close(seen[0], wanted[0])  # the compiler is given the general code for averages
+        assert all(map(torch.equal, seen[1:], wanted[1:]))
     assert len(compiled.merges.group) == 4

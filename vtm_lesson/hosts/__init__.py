@@ -2,6 +2,7 @@
 
     torchvision_repair.py   lets timm and transformers load where torchvision and torch are of different builds
     settings.py             how many tokens each block merges, by what, and whether that fits the model
+    alternating.py          ToMe's own matching in few calls, for sequences as short as an image's
     passes.py               what all hosts share: who was merged in a forward pass, what the hooks of a block do
     timm_vit.py             any plain timm ViT, by hooks (public as `vtm.tome`)
     transformers_video.py   transformers' CLIP, SigLIP, DINOv2, VideoMAE, ViViT, by its attention registry and hooks

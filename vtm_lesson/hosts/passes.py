@@ -21,6 +21,7 @@ from ..merging.partition import Grid
 from ..merging.strategies import Context, reduce
 from ..network.attention import attention_stats
 from ..network.tokens import Chunks, Tokens, reduce_alike
+from .alternating import Step, merge_nearest, nearest_alternate
 from .settings import Amount, Settings, is_count
 
 KEPT_AS = "tome"  # the attribute of a model that has its Run
@@ -38,16 +39,41 @@ def alternate(n: int, prefix: int = 0, device: torch.device | str | None = None)
 class Pass:
     """One forward pass: how far it has merged, and what the hooks of the present block hand to each other."""
 
-    merges: Merge
-    layer_merges: list[Merge] = field(default_factory=list)
+    composed: Merge  # of the first `n_composed` steps
+    steps: list[Step] = field(default_factory=list)  # one a block
+    n_composed: int = 0
     size: Tensor | None = None  # (B, N) float32, None as long as no token is merged
     present: Tensor | None = None  # (B, N) bool, None as long as all images have equally many tokens
     queries: Tensor | None = None
     keys: Tensor | None = None
     signals: dict[str, Tensor] = field(default_factory=dict)  # (B, N) each
-    merge: Merge | None = None
     merged: Tensor | None = None
-    added: Tensor | None = None
+    result: Tensor | None = None
+
+    @property
+    def layer_merges(self) -> list[Merge]:
+        """One Merge a block."""
+        return [step.merge for step in self.steps]
+
+    @property
+    def merges(self) -> Merge:
+        """From the original tokens to the present ones: put together when somebody asks, not in every block."""
+        for merge in self.layer_merges[self.n_composed :]:
+            self.composed = self.composed if merge.is_identity else self.composed.then(merge)
+        self.n_composed = len(self.steps)
+        return self.composed
+
+
+class Answer:
+    """What a block gets to add to its x in place of its MLP's result: whatever is added to it, the sum is `value`."""
+
+    def __init__(self, value: Tensor):
+        self.value = value
+
+    def __add__(self, x: Tensor) -> Tensor:
+        return self.value
+
+    __radd__ = __add__
 
 
 class OfLastPass:
@@ -96,7 +122,9 @@ class Run:
     def __getstate__(self) -> dict[str, Any]:
         """For copies and files: the calling thread's last pass, without what a block left half done."""
         last = self.last
-        done = None if last is None else Pass(last.merges, last.layer_merges, last.size, last.present)
+        done = None
+        if last is not None:
+            done = Pass(last.merges, [*map(Step, last.layer_merges)], last.n_composed, last.size, last.present)
         return {**self.__dict__, "of_thread": done}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -134,29 +162,30 @@ class Run:
         self.of_thread.last = Pass(Merge.identity(x.shape[0], x.shape[1], x.device))
         return x
 
-    def match(self, index: int, keys: Tensor) -> Merge:
-        """The Merge of one block, over all tokens, from its keys (B, N, D)."""
-        free, amount, reducer = keys[:, self.prefix :], self.settings.amounts[index], self.settings.reducer
+    def match(self, index: int, keys: Tensor) -> Step | None:
+        """What one block merges, over all tokens, from its keys (B, N, D). None: nothing."""
+        settings, n = self.settings, keys.shape[1] - self.prefix
+        free, amount = keys[:, self.prefix :], settings.amounts[index]
         merge: Merge | None = None
         if amount is None:
             merge = self._ragged(index, free)
-        elif reducer is None:
-            merge = self._bipartite(index, amount, free)
-        else:
-            n, tokens = free.shape[1], self._tokens(free)
-            merged = min(self._number(index, amount, free, alternate(n, self.prefix, free.device)), n // 2)
+        elif n < 2:
+            return None
+        elif settings.reducer is not None:
+            tokens = self._tokens(free)
+            merged = self._number(index, amount, free, alternate(n, self.prefix, free.device), n // 2)
             if merged:
-                merge = reduce(reducer, self._context(index, free, tokens, merged, self._signals()))
-        batch, n_all, _ = keys.shape
-        if merge is None or merge.is_identity:
-            return Merge.identity(batch, n_all, keys.device)
-        return merge.after_prefix(self.prefix)
+                merge = reduce(settings.reducer, self._context(index, free, tokens, merged, self._signals()))
+        elif settings.is_tome and (found := nearest_alternate(keys, self.prefix)) is not None:
+            merged = self._number(index, amount, free, found[1], n // 2)
+            return merge_nearest(*found, keys.shape[1], self.prefix, merged) if merged else None
+        else:
+            merge = self._bipartite(index, amount, free)
+        return None if merge is None or merge.is_identity else Step(merge.after_prefix(self.prefix))
 
     def _bipartite(self, index: int, amount: int | Amount, free: Tensor) -> Merge | None:
         """ToMe's way, or with a partition of one's own: as `Bipartite`, for any number of targets."""
         n, partition = free.shape[1], self.settings.partition
-        if amount == 0 or n < 2:
-            return None
         if partition is None:
             targets, most = alternate(n, self.prefix, free.device), n // 2
         else:
@@ -166,15 +195,17 @@ class Run:
             most = n - targets.shape[-1]
         if most < 1:
             return None
-        merge = match(free, targets, min(self._number(index, amount, free, targets), most))
+        merge = match(free, targets, self._number(index, amount, free, targets, most))
         return self._as_tome_leaves_them(merge, free, targets) if self.settings.order == "tome" else merge
 
-    def _number(self, index: int, amount: int | Amount, free: Tensor, targets: Tensor) -> int:
+    def _number(self, index: int, amount: int | Amount, free: Tensor, seen: Tensor, most: int) -> int:
+        """How many tokens a block merges, at most so many. seen: similarities, or else the targets to look for them."""
         if callable(amount):
-            amount = amount(index, nearest(free, targets)[1])
+            similarity = seen if seen.is_floating_point() else nearest(free, seen)[1]
+            amount = amount(index, similarity)
             if not is_count(amount):
                 raise ValueError(f"the function r gave {amount!r} in block {index}; give a whole number, 0 or more.")
-        return int(amount)
+        return min(int(amount), most)
 
     def _as_tome_leaves_them(self, merge: Merge, free: Tensor, targets: Tensor) -> Merge:
         """Unmerged sources first, then the targets."""
@@ -247,7 +278,7 @@ class Block:
         x = x + mlp(norm2(x))
 
     and ToMe wants `x = merge(x)` between the two lines. A hook can give norm2 the merged tokens, but it cannot replace
-    the x that the MLP's result is added to. So the block gets a zero to add, and the sum is made here, at the end.
+    the x that the MLP's result is added to. So the sum is made here, and the block gets an `Answer` to add.
     """
 
     def __init__(self, run: Run, index: int):
@@ -289,34 +320,33 @@ class Block:
     def merge_tokens(self, second: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...] | None:
         """A pre-hook of what reads x first after the attention: match, and average by size."""
         x, now = args[0], self.run.now
-        if not self.looks:
-            now.merge = Merge.identity(x.shape[0], x.shape[1], x.device)
+        step: Step | None = None
+        if self.looks:
+            assert now.keys is not None, "the attention's keys were not kept"
+            step, now.keys = self.run.match(self.index, now.keys), None
+            self.run.of_thread.last = now  # a function of the user's, which decided, may have run this model as well
+            now.signals = {}
+        now.steps.append(Step(Merge.identity(x.shape[0], x.shape[1], x.device)) if step is None else step)
+        if step is None:
             return None
-        assert now.keys is not None, "the attention's keys were not kept"
-        now.merge, now.keys = self.run.match(self.index, now.keys), None
-        self.run.of_thread.last = now  # a function of the user's, which decided there, may have run this model as well
-        now.signals = {}
-        if now.merge.is_identity:
-            return None
-        now.merged = now.merge(x, weight=now.size)
+        now.merged, now.size = step.average(x, now.size)
+        now.present = step.present
         return (now.merged, *args[1:])
 
-    def take_result(self, last: nn.Module, args: tuple[Any, ...], output: Tensor) -> Tensor | None:
-        """A hook of the last part after the MLP: its result is for fewer tokens than the block's x has, so hand the
-        block a zero instead. Where the same part also follows the attention, nothing is merged yet at that time."""
-        if self.run.now.merged is None:
+    def take_result(self, last: nn.Module, args: tuple[Any, ...], output: Tensor) -> Answer | Tensor | None:
+        """A hook of the last part after the MLP: its result is for fewer tokens than the block's x has, so the sum is
+        made here. Where the same part also follows the attention, nothing is merged yet at that time."""
+        now = self.run.now
+        merged, now.merged = now.merged, None
+        if merged is None:
             return None
-        self.run.now.added = output
+        if not torch.compiler.is_compiling():
+            return Answer(merged + output)
+        now.result = merged + output  # the compiler knows tensors only: it gets a zero, and the sum from `finish`
         return output.new_zeros(())
 
     def finish(self, block: nn.Module, args: tuple[Any, ...], output: Tensor) -> Tensor | None:
-        """A hook of the block: its real output; and a note of what it merged."""
+        """A hook of the block: its real output, if it is another one."""
         now = self.run.now
-        merge, merged, added = now.merge, now.merged, now.added
-        now.merge = now.merged = now.added = None
-        assert merge is not None, "no token reached the second half of the block"
-        if not merge.is_identity:
-            now.size, now.present = merge.size(now.size), merge.present
-            now.merges = now.merges.then(merge)
-        now.layer_merges.append(merge)
-        return None if merged is None or added is None else merged + added
+        result, now.result, now.merged = now.result, None, None
+        return result

@@ -113,6 +113,11 @@ class Settings:
         return Settings(tuple(amounts), proportional, int(frames), strategy, chosen, order)
 
     @property
+    def is_tome(self) -> bool:
+        """Whether tokens are matched as ToMe does it, and stay in their order in time."""
+        return self.partition is None and self.reducer is None and self.order == "time"
+
+    @property
     def masked(self) -> bool:
         """Whether the attention needs a mask: for log(size), or where images keep different numbers of tokens."""
         return self.proportional or is_ragged(self.reducer)
