@@ -48,6 +48,9 @@ VERSIONS = (
     f"{HEADLINE}, by chunks",
     "learnable, gamma 6, R = |S|, merging first",
 )
+QUERIES = ("learnable, gamma 6, R = |S|, merged queries", "learnable, gamma 10, R = |S|, merged queries")
+HALF = tuple(f"{version}, bfloat16" for version in QUERIES)
+NEWEST = "machine C"  # of bench_network.json; other machines' runs have their letters in their files' names
 BOLD = "Bold: the interval of the difference, seed by seed, leaves out zero."
 
 
@@ -107,6 +110,37 @@ def plugged() -> str:
     (whole,) = [row for row in report["rows"] if row["evidence"] == "c" and row["strategy"] == "none"]
     told = f"The same networks without merging: {percent(whole['accuracy']['all']['interval'])}."
     return _table(head, cells) + f"\n\n{told} {_studied(report, 'R = |S|')}"
+
+
+def queries() -> str:
+    """The place where queries merge beside the two others: networks trained alike, and read in bfloat16."""
+    study, other = study_report.load(RESULTS / "compare_queries.json"), study_report.load()
+    rows = {(row["evidence"], row["place"], row["strategy"]): row for row in (*other["rows"], *study["rows"])
+            if row["evidence"] in "ch"}  # fmt: skip
+    cells = []
+    for name in STRATEGIES[1:]:
+        paper, first, own, half = (
+            rows[kind, place, name]
+            for kind, place in (("c", PLACES[0]), ("c", PLACES[1]), ("c", "queries"), ("h", "queries"))
+        )
+        gaps = _gap(difference(own, paper)), _gap(difference(own, first)), _gap(difference(half, own))
+        cells.append((name, *(percent(row["accuracy"]["all"]["interval"]) for row in (own, paper, first)), *gaps))
+    head = ("", PLACE_WORDS["queries"], *(PLACE_WORDS[place] for place in PLACES), "queries minus the paper's order",
+            "queries minus merging first", "in bfloat16, minus in float32")  # fmt: skip
+    told = "Networks of the other two places are those of (c) above, with the same seeds, films and recipe."
+    gammas = study["study"]["plug_gammas"]
+    at = {(row["place"], row["strategy"], row["gamma"]): row for row in (*other["rows"], *study["rows"])
+          if row["evidence"] == "b"}  # fmt: skip
+    plug = []
+    for name in STRATEGIES[1:]:
+        line = [name]
+        for gamma in gammas:
+            own, paper = (at[place, name, gamma] for place in ("queries", PLACES[0]))
+            line += [percent(own["accuracy"]["all"]["interval"]), _gap(difference(own, paper))]
+        plug.append(line)
+    below = ("plugged in", *(word for gamma in gammas for word in (f"gamma {gamma:g}", "minus the paper's order")))
+    end = f"{told} {BOLD} {_studied(study, f'R = |S|; trained at gamma {GAMMA}')}"
+    return "\n\n".join([_table(head, cells), _table(below, plug), end])
 
 
 def variants() -> str:
@@ -181,29 +215,37 @@ def _studied(report: Mapping, budget: str) -> str:
 
 def _gap(values: tuple[float, float, float]) -> str:
     _, low, high = values
-    return percent(values) if low <= 0 <= high else f"**{percent(values)}**"
+    text = percent(values).removeprefix("-") if abs(round(values[0], 3)) == 0 else percent(values)
+    return text if low <= 0 <= high else f"**{text}**"
 
 
 # ------------------------------------------------------------------------------------------------- time and memory
 
 
 def network_runs() -> dict[str, dict]:
-    """All stored runs of the paper's network on processors, by machine and run. Machine A's has the short file name."""
-    runs = {"machine A": _stored("bench_network")}
+    """All stored runs of the paper's network on processors, by machine and run; the newest has the short file name."""
+    runs = {}
     for path in sorted(RESULTS.glob("bench_network_machine_*.json")):
         machine, run = path.stem.removeprefix("bench_network_machine_").split("_run_")
         runs[f"machine {machine}, run {run}"] = _stored(path.stem)
-    return runs
+    return runs | {NEWEST: _stored("bench_network")}
 
 
 def speeds(runs: Mapping[str, Mapping], version: str, baseline: str) -> dict[str, float]:
     """Run -> how many times as fast as the baseline ("fused" or "stored", without merging) one version was."""
-    return {run: _row(result, version)[f"speedup_over_{baseline}"]["median"] for run, result in runs.items()}
+    ran = {run: result for run, result in runs.items() if has(result, version)}
+    return {run: _row(result, version)[f"speedup_over_{baseline}"]["median"] for run, result in ran.items()}
+
+
+def has(result: Mapping, version: str) -> bool:
+    """Whether a stored run has this version: later ones have more of them."""
+    return any(row["name"] == version for row in result["rows"])
 
 
 def allowed(runs: Mapping[str, Mapping], version: str) -> float:
     """How many times fewer FLOPs than no merging one version has: what its speed would be at the same FLOP/s."""
-    (ratio,) = {_row(result, FUSED)["flops"] / _row(result, version)["flops"] for result in runs.values()}
+    ran = [result for result in runs.values() if has(result, version)]
+    (ratio,) = {_row(result, FUSED)["flops"] / _row(result, version)["flops"] for result in ran}
     return ratio
 
 
@@ -233,8 +275,11 @@ def machines() -> str:
         cells.append((f"no merging, {WORDS[baseline]}", "", *seconds))
     for baseline in BASELINES:
         cells.append((f"**against {WORDS[baseline]}**", *[""] * (1 + len(runs))))
-        for version in VERSIONS if baseline == "fused" else (FUSED, *VERSIONS):
-            ratios = (f"x{_spread(_row(run, version)[f'speedup_over_{baseline}'])}" for run in runs.values())
+        for version in (*VERSIONS, *QUERIES, *HALF) if baseline == "fused" else (FUSED, *VERSIONS, *QUERIES):
+            ratios = (
+                f"x{_spread(_row(run, version)[f'speedup_over_{baseline}'])}" if has(run, version) else ""
+                for run in runs.values()
+            )
             name = "no merging, fused attention" if version == FUSED else version
             cells.append((name, f"x{allowed(runs, version):.2f}", *ratios))
     fused, stored = (speeds(runs, HEADLINE, baseline) for baseline in BASELINES)
@@ -244,7 +289,7 @@ def machines() -> str:
     )
     made = [f"- {run[0].upper()}{run[1:]}. {_made(result)}" for run, result in runs.items()]
     head = ("", "FLOPs allow", *runs)
-    return "\n\n".join([_table(head, cells), f"{told} {_turns(runs['machine A'])}", "\n".join(made)])
+    return "\n\n".join([_table(head, cells), f"{told} {_turns(runs[NEWEST])}", "\n".join(made)])
 
 
 def network() -> str:
@@ -255,7 +300,7 @@ def network() -> str:
         for kind in ("fused", "stored")
     )
     told = (
-        f"Learnable VTM at gamma 6 and R = |S|, on machine A, {_machine(result)}: {fused} against no merging with "
+        f"Learnable VTM at gamma 6 and R = |S|, on {NEWEST}, {_machine(result)}: {fused} against no merging with "
         f"fused attention; {stored} against no merging with stored scores."
     )
     return f"{_versions(result)}\n\n{_size(result)} {told} {_rounds(result)}"
@@ -292,6 +337,56 @@ def _size(result: Mapping) -> str:
     size = result["size"]
     tokens = f"{size['frames']} frames of {' x '.join(map(str, size['grid']))} tokens, {size['dim']:,} channels"
     return f"One film: {tokens}, chunks of {tuple(size['chunks'])} frames."
+
+
+def vit_models() -> str:
+    """Merging in timm's ViTs beside the same blocks on sequences that are cut, and beside our reading of ToMe's way."""
+    result = _stored("bench_vit")
+    head = ("model", "batch", "r", "tokens left", "no merging", "merged", "cut", "against fused",
+            "time of the cut one's", "time of ToMe's way's")  # fmt: skip
+    cells = []
+    for row in result["rows"]:
+        times = [f"{1e3 * row['seconds'][name]['median']:.0f} ms" for name in (FUSED, "merged", "cut")]
+        ratios = (_spread(row[f"merged_over_{name}"]) for name in ("cut", "tome"))
+        cells.append((row["model"], row["batch"], row["r"], row["tokens"][-1], *times,
+                      f"x{_spread(row['speedup_over_fused'])}", *ratios))  # fmt: skip
+    means = result["geometric_means"]
+    told = (
+        f"Geometric means: {means['merged_over_cut']:.2f} of the time of the cut one, {means['merged_over_tome']:.2f} "
+        "of that of ToMe's way. Cut: the same blocks on sequences that are cut to the same lengths, where nothing is "
+        "matched or averaged. ToMe's way: our reading of that paper, with stored scores; it is not its authors' code. "
+        "Random weights."
+    )
+    return f"{_table(head, cells)}\n\n{told} {_turns(result)} {_made(result)}"
+
+
+def scale() -> str:
+    """From a thousand to a million tokens; and what a second machine would have to save."""
+    result = _stored("bench_scale")
+    sizes = sorted({point["tokens"] for done in result["points"].values() for point in done})
+    cells = []
+    for n in sizes:
+        line = [f"{n:,}"]
+        for done in result["points"].values():
+            (point,) = [p for p in done if p["tokens"] == n] or [None]
+            line.append("" if point is None else f"{point['seconds']['median']:.3g} s, {point['bytes'] / MIB:,.0f} MiB")
+        cells.append(line)
+    fits = []
+    for name, both in result["exponents"].items():
+        shown = (f"{fit['exponent']:.2f} ± {fit['standard_error']:.2f}" if fit else "" for fit in both.values())
+        fits.append((name, *shown))
+    there = [
+        (row["name"], f"{row['tokens']:,}", f"{row['saved_at_best']:.2f} s",
+         f"{(row['sent_bytes'] + row['back_bytes']) / 1e6:,.0f} MB", f"{row['line_needed'] / 1e6:,.0f} MB/s")
+        for row in result["second_machine"]
+    ]  # fmt: skip
+    tables = (
+        _table(("tokens", *result["points"]), cells),
+        _table(("grows like N to the power of", "seconds", "bytes"), fits),
+        _table(("half of it on a second machine", "tokens", "saves at best", "to send", "pays off above"), there),
+    )
+    told = f"{result['what'][0].upper()}{result['what'][1:]}. Exponents with their standard errors."
+    return "\n\n".join([*tables, f"{told} {_made(result)}"])
 
 
 def operator() -> str:
@@ -542,10 +637,13 @@ TABLES = {
         *(
             make
             for name, make in (
+                ("compare_queries", queries),
                 ("real_yoga", real_yoga),
                 ("real_surveillance", real_surveillance),
                 ("reducers", reducers),
                 ("bench_reading", reading),
+                ("bench_vit", vit_models),
+                ("bench_scale", scale),
                 ("bench_hosts", host_models),
             )
             if (RESULTS / f"{name}.json").is_file()

@@ -16,6 +16,10 @@ COMMANDS = {
     "train": ("study.longform_command", "LVU, Breakfast, COIN or your films: features, training, scores, a table"),
     "features": ("datasets.extraction", "films to tokens, once, kept on the disk; goes on where it was stopped"),
     "reducers": ("study.budgets", "every reducer at every budget: what it keeps and what it costs (--quick: a look)"),
+    "phase": (
+        "study.phase_command",
+        "when the choice of targets matters: a grid of film worlds, screened, then trained",
+    ),
     "variants": (
         "study.variants",
         "gamma, R, chunks, averages and pooling of learnable VTM, trained on top of a study",

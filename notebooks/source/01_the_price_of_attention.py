@@ -4,7 +4,7 @@
 # **You will** count the tokens of a film and the multiply-adds that attention spends on them · mend an attention, and
 # measure its time and memory on this machine beside a fused one · predict what fewer tokens bring, and check it.
 #
-# **Time** 60 minutes · **Needs** [lesson 00](00_start_here.ipynb), PyTorch basics (tensors, shapes, matrix products) ·
+# **Time** 65 minutes · **Needs** [lesson 00](00_start_here.ipynb), PyTorch basics (tensors, shapes, matrix products) ·
 # **Runs in** about half a minute, no GPU
 
 # %%

@@ -5,7 +5,7 @@
 # functions of lesson 02 · measure what that saves against what it changes · merge over all frames of a film at
 # once, and find out why "every second token" then misses the best partner.
 #
-# **Time** 65 minutes · **Needs** lesson 02; [appendix A](A_attention_in_pictures.ipynb) if heads, residual connections or the class token
+# **Time** 70 minutes · **Needs** lesson 02; [appendix A](A_attention_in_pictures.ipynb) if heads, residual connections or the class token
 # are new to you · **Runs in** about 40 seconds, no GPU
 
 # %%

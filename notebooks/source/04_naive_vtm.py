@@ -4,7 +4,7 @@
 # **You will** build the block of the VTM network, and merge in it with your own functions · keep the ledger of tokens block by
 # block · find out what decides how much a part of the picture counts in the end.
 #
-# **Time** 75 minutes · **Needs** [lesson 02](02_bipartite_matching.ipynb) (matching); lesson 03 helps · **Runs in** about
+# **Time** 80 minutes · **Needs** [lesson 02](02_bipartite_matching.ipynb) (matching); lesson 03 helps · **Runs in** about
 # 15 seconds, no GPU
 
 # %%

@@ -5,7 +5,7 @@
 # with it (VTM eq. 6) · see the films in which this finds the actor, and the films in which it finds everything else · go one
 # step further than the paper, and take the camera's own motion away.
 #
-# **Time** 80 minutes · **Needs** lesson 05 · **Runs in** about 25 seconds, no GPU
+# **Time** 85 minutes · **Needs** lesson 05 · **Runs in** about 25 seconds, no GPU
 
 # %%
 from vtm_lesson import checks, plots

@@ -4,7 +4,7 @@
 # **You will** look inside `match`: tiles, and a rough guess in bfloat16 that is made exact · find out from two numbers of your machine
 # why some FLOPs cost more than others · mend the loop that a GPU kernel for matching is built on.
 #
-# **Time** 45 minutes · **Needs** [lesson 02](02_bipartite_matching.ipynb) (matching) and
+# **Time** 50 minutes · **Needs** [lesson 02](02_bipartite_matching.ipynb) (matching) and
 # [lesson 09](09_speed_and_memory.ipynb) (stored and fused attention, the profile) · **Runs in** about half a minute, no GPU
 
 # %%
@@ -270,6 +270,22 @@ for name, points in record["points"].items():
     print(f"{line} +- {fit['standard_error']:.2f} from {fit['from']:,} tokens on")
 
 # %% [markdown]
+# ### To a million tokens
+#
+# A film of an hour has a million tokens. What grows like $N^2$ does not get there by patience; what can be cut into chunks does. Another stored
+# run: matching all tokens with all, the same within chunks of 1,024, merging, and the paper's network chunk by chunk (64 channels).
+
+# %% tags=["nbval-ignore-output"]
+record = json.loads((data_path("results") / "bench_scale.json").read_text())
+plots.show(plots.growth(record, title="One call, from 1,024 to a million tokens"))
+for row in record["second_machine"]:
+    line = f"{row['name']:24s} {row['tokens']:9,} tokens: half on a second machine saves {row['saved_at_best']:6.2f} s at best"
+    print(f"{line}, if it gets {(row['sent_bytes'] + row['back_bytes']) / 1e6:.0f} MB faster than {row['line_needed'] / 1e6:.0f} MB/s")
+
+# %% [markdown]
+# A gigabit line carries 125 MB a second at best. Where the last number is below that, a second machine can pay off; where it is above, sending
+# the tokens takes longer than the work. Whole films on several machines need no sending at all, and that is what one does (lesson 12).
+#
 # ### The planner
 #
 # If cost is so regular, it can be predicted. `forecast.predict` runs two small networks, fits the time for each FLOP and for each block, and

@@ -127,12 +127,24 @@ def test_the_headline_numbers_are_the_stored_ones():
     rows = {row["name"]: row for row in network["rows"]}
     plain, merged = "learnable, gamma 6, R = |S|", "learnable, gamma 6, R = |S|, merged scores"
     expected = []
-    for version in (plain, merged, results_page.HEADLINE):
+    in_order = (plain, merged, results_page.HEADLINE, *results_page.QUERIES)
+    for version in in_order:
         expected += [*quoted(version, "fused"), f"x{results_page.allowed(runs, version):.2f}"]
+    expected += quoted(results_page.HALF[-1], "fused")
+    queries, paper = (
+        {row["seed"]: row["accuracy"] for row in stored(name)["results"] if wanted.items() <= row.items()}
+        for name, wanted in (
+            ("compare_queries", {"evidence": "c", "strategy": "learnable", "place": "queries"}),
+            ("compare", {"evidence": "c", "strategy": "learnable", "place": "after_attention"}),
+        )
+    )
+    gaps = [100 * (queries[seed] - paper[seed]) for seed in queries]
+    half = scipy.stats.t.ppf(0.975, len(gaps) - 1) * statistics.stdev(gaps) / len(gaps) ** 0.5
+    assert abs(statistics.fmean(gaps)) < half and "not told apart from the paper's order" in headline
+    expected += [f"{statistics.fmean(gaps):.1f} ± {half:.1f}"]
     for machine in dict.fromkeys(run.split(",")[0] for run in runs):
         expected += quoted(results_page.HEADLINE, "stored", machine)
-    expected += ["x6.89"]  # the paper's
-    in_order = (plain, merged, results_page.HEADLINE, f"{plain}, by chunks")
+    assert f"Memory on {results_page.NEWEST}, in the order above" in headline
     expected += [f"{rows[version]['memory_of_fused']:.2f}" for version in in_order]
     expected += [f"{operator['geometric_mean']:.2f}"]
     expected += [accuracy("a", name) for name in ("learnable", "uniform")]

@@ -168,6 +168,37 @@ def test_growth_leaves_out_what_takes_too_long_or_too_much_room():
     assert scaling.text(result)
 
 
+# --- up to a million tokens
+
+
+@pytest.fixture
+def scaled(monkeypatch):
+    """A small one in this process, with the threads that it has."""
+    monkeypatch.setattr(scaling, "peak_process", lambda function, **arguments: function(**arguments))
+    monkeypatch.setattr(scaling, "GRID", (2, 2))
+    monkeypatch.setattr(scaling, "FITTED_FROM", 0)
+    return scaling.scale(sizes=(1024, 2048, 4096), frames=(60, 120, 180), dim=8, gamma=4, rounds=2)
+
+
+def test_scale_measures_each_operation_at_each_size(scaled):
+    tokens = {name: [p["tokens"] for p in points] for name, points in scaled["points"].items()}
+    matched = {key: [1024, 2048, 4096] for key in (scaling.WHOLE, scaling.CHUNKED, scaling.MERGING)}
+    assert tokens == matched | {scaling.NETWORK: [240, 480, 720]}
+    left = {name: [p["left"] for p in points] for name, points in scaled["points"].items()}
+    assert left == {key: [256, 512, 1024] for key in matched} | {scaling.NETWORK: [4, 8, 12]}
+    assert all(scaled["exponents"][name]["seconds"]["to"] == seen[-1] for name, seen in tokens.items())
+    assert all(name in scaling.scale_text(scaled) for name in tokens)
+
+
+def test_what_a_second_machine_needs():
+    point = {"tokens": 1000, "seconds": {"median": 4.0, "low": 4.0, "high": 4.0}, "left": 100}
+    whole, chunked = (scaling._second_machine(name, point, 8, 10) for name in (scaling.WHOLE, scaling.CHUNKED))
+    assert whole["saved_at_best"] == 2
+    assert whole["sent_bytes"] == 500 * 32 + 100 * 32 and whole["back_bytes"] == 500 * 8  # half the keys, all targets
+    assert chunked["sent_bytes"] == 500 * 32 and chunked["line_needed"] == (16_000 + 4000) / 2
+    assert scaling._second_machine(scaling.MERGING, point, 8, 10)["back_bytes"] == 50 * 32
+
+
 # --- the planner
 
 

@@ -18,7 +18,7 @@ def record(out):
     """The command, with films of a second."""
     small = {"lengths": (40, 20), "encoders": (("patch", 3),), "sizes": (16, 32), "rounds": 1}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(bench, "READING", (*bench.READING[:2], small))
+        patch.setitem(bench.ALONE, "reading", (*bench.ALONE["reading"][:2], small))
         assert bench.main(["--reading", "--quick", "--threads", "1", "--out", str(out)]) == 0
     return json.loads((out / "bench_reading.json").read_text())
 

@@ -25,10 +25,10 @@ def also_where_it_is_slower(monkeypatch):
 
 @pytest.fixture
 def looks(monkeypatch):
-    """How many rows the second look left to a float32 product, tile by tile."""
+    """How many rows the second look left to a float32 product, item by item."""
     seen = []
-    search = fast_cpu.best_in_tile
-    monkeypatch.setattr(fast_cpu, "best_in_tile", lambda s, t, room: seen.append(s.shape[1]) or search(s, t, room))
+    search = fast_cpu.nearest_tiled
+    monkeypatch.setattr(fast_cpu, "nearest_tiled", lambda k, t, s: seen.append(s.shape[1]) or search(k, t, s))
     return seen
 
 
@@ -96,7 +96,7 @@ def test_the_first_look_hides_no_best_target():
         targets = directions.repeat_interleave(4, 0) + spread * torch.randn(640, 8, generator=generator)
         sources = directions.repeat(20, 1) + 0.3 * torch.randn(3200, 8, generator=generator)
         a, b = (torch.nn.functional.normalize(keys, dim=-1)[None] for keys in (sources, targets))
-        row, column, hard = fast_cpu._candidates(a, fast_cpu._rounded(b), torch.empty(3200 * 640))
+        row, column, hard = fast_cpu._candidates(a, fast_cpu._rounded(b), torch.empty(3200 * 640, dtype=torch.bfloat16))
         best = (a[0].double() @ b[0].double().T).argmax(1)
         found = torch.zeros(3200, dtype=torch.bool).index_fill(0, row[column == best[row]], True)
         assert (found | hard).all()
@@ -121,7 +121,8 @@ def test_the_worst_that_rounding_can_do():
     targets = torch.nn.functional.normalize(targets, dim=1)
     exact, rough = targets @ source, (targets.bfloat16() @ source.bfloat16()).float()
     assert exact.argmax() == 100 and rough.argmax() == 101
-    _, column, hard = fast_cpu._candidates(source[None, None], fast_cpu._rounded(targets[None]), torch.empty(640))
+    room = torch.empty(640, dtype=torch.bfloat16)
+    _, column, hard = fast_cpu._candidates(source[None, None], fast_cpu._rounded(targets[None]), room)
     assert column.tolist() == [100, 101] and not hard.any()
 
 
@@ -190,3 +191,22 @@ def test_hard_rows_of_every_item_are_found(looks):
     keys[1, targets[1]] = keys[1, :1] + 0.01 * keys[1, targets[1]]  # all of the second item's targets are near-equal
     check(keys, targets, sources)
     assert sum(looks) >= sources.shape[1] / 2
+
+
+def test_some_near_equal_targets_in_every_block_are_still_screened(looks):
+    """A patch that stands still in a film: one near-equal target in each block, and far from all elsewhere."""
+    generator = torch.Generator().manual_seed(9)
+    patches = torch.randn(64, 48, generator=generator)
+    targets = (patches.repeat(20, 1) + 0.001 * torch.randn(1280, 48, generator=generator))[None]
+    sources = patches[None] + 0.001 * torch.randn(1, 64, 48, generator=generator)
+    keys = torch.cat([targets, sources], dim=1)
+    check(keys, torch.arange(1280)[None], torch.arange(1280, 1344)[None])
+    assert not looks
+
+
+def test_those_left_after_the_first_tile_are_found_too(monkeypatch, looks):
+    monkeypatch.setitem(tiled.TILE, "cpu", 50 * 600)
+    keys, targets, sources = problem(2, 1100, 32, 2, seed=10)
+    keys[:, targets] = keys[:, :1] + 0.001 * keys[:, targets]  # everybody's targets are near-equal: a tile shows it
+    check(keys, targets, sources)
+    assert looks == [sources.shape[1]] * 2

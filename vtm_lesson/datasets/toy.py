@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -148,6 +148,66 @@ def toy_films(
         for tokens, generator in zip(columns["tokens"], generators, strict=True):
             tokens += noise * torch.randn(shape, generator=generator)
     return Items(**columns)
+
+
+def painted(
+    numbers: Sequence[int],
+    *,
+    encoder: Encoder,
+    ways: Sequence[str] = films.WAYS,
+    shown: Sequence[tuple[int, int]] | None = None,
+    progress: bool = True,
+    **settings: Any,
+) -> Items:
+    """Paint films and turn them into tokens as they are: no codec between, so no motion, and nothing is kept on disk.
+
+    Parameters
+    ----------
+    numbers : sequence of int
+        The films' seeds.
+    encoder : Encoder
+        As in `toy_films`.
+    ways : sequence of str, optional
+        The ways of filming, which take turns.
+    shown : sequence of (int, int), optional
+        For each film, the frames in which its actor enters and leaves. Default: there all film long.
+    progress : bool, optional
+        Show a bar.
+    **settings
+        To `films.make`, for all films alike.
+
+    Returns
+    -------
+    Items
+        As of `toy_films`: tokens (n, L, H, W, C) and oracle (n, L, H, W) float16, label and way (n,) int64. motion is 0
+        everywhere.
+
+    Raises
+    ------
+    ValueError
+        For no film at all, for another number of pairs than films, and as `films.make`.
+
+    Examples
+    --------
+    >>> import vtm_lesson as vtm
+    >>> from vtm_lesson.datasets.toy import painted
+    >>> items = painted([7, 8], encoder=vtm.load_encoder("patch"), frames=2, size=32, shown=[(0, 2), (1, 1)])
+    >>> items.columns["tokens"].shape, (items.columns["oracle"] > 0).any((1, 2, 3)).tolist()
+    (torch.Size([2, 2, 4, 4, 48]), [True, False])
+    """
+    if not len(numbers) or (shown is not None and len(shown) != len(numbers)):
+        pairs = "" if shown is None else f" and {len(shown)} pairs in shown"
+        raise ValueError(f"{len(numbers)} films{pairs} were given; give one film or more, and a pair for each.")
+    rows: dict[str, list[Tensor]] = {name: [] for name in ("tokens", "oracle", "label", "way")}
+    for i, number in enumerate(tqdm(numbers, "painting films", unit="film", delay=2, disable=not progress)):
+        way = i % len(ways)
+        film = films.make(number, ways[way], shown=None if shown is None else shown[i], **settings)
+        rows["tokens"].append(encoder.encode(torch.from_numpy(film.frames)[None])[0].half())
+        rows["oracle"].append(torch.from_numpy(film.share).half())
+        rows["label"].append(torch.tensor(film.label))
+        rows["way"].append(torch.tensor(films.WAYS.index(ways[way])))
+    columns = {name: torch.stack(column) for name, column in rows.items()}
+    return Items(**columns, motion=torch.zeros(()).expand(columns["oracle"].shape))
 
 
 def _make_part(job: tuple[dict, int]) -> dict[str, np.ndarray]:

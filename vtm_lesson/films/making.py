@@ -9,6 +9,8 @@ the label. Nothing ever hides the actor. Three ways of filming decide what gives
     handheld   the camera goes along with the actor: the set moves through the frame, the actor keeps its
                place in the frame, and that place is never the middle
 
+`make` can also paint more props or fewer, a larger or smaller actor, and an actor who is there for a part of the film.
+
 The same seed gives the same bytes on every machine. For that, only arithmetic that IEEE 754 rounds in one way
 is used (no library sine, no power, no float sum), and the random stream is read through `random` alone.
 """
@@ -16,6 +18,7 @@ is used (no library sine, no power, no float sum), and the random stream is read
 from __future__ import annotations
 
 import io
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -110,7 +113,10 @@ class Film:
         return f"Film({self.way}, {self.gesture}, {length} frames of {height} x {width}, seed {self.seed})"
 
 
-def make(seed, way="roaming", frames=24, size=96, patch=8, label=None, fps=12, grain=3, pace=1.0) -> Film:
+def make(
+    seed, way="roaming", frames=24, size=96, patch=8, label=None, fps=12, grain=3, pace=1.0,
+    stature=1.0, props=4, shown=None,
+) -> Film:  # fmt: skip
     """Make one film.
 
     Parameters
@@ -133,6 +139,13 @@ def make(seed, way="roaming", frames=24, size=96, patch=8, label=None, fps=12, g
         Film grain, at most this many levels of 255 up or down, 0 to 8; new in every frame.
     pace : float, optional
         How fast walkers and camera move; 1 is about 3.6 percent of the shorter side in a frame.
+    stature : float, optional
+        The actor's height as a multiple of the usual one, 0.5 to 2. Props keep theirs.
+    props : int, optional
+        Props on one frame's area of the set (that of handheld films is four frames large): 0, 1, 4, 9 or 16.
+    shown : (int, int), optional
+        The actor is there from the first of these frames up to, and not in, the second; equal numbers: never. Whatever
+        it says, all else in the film stays the same. Default: all film long.
 
     Returns
     -------
@@ -151,6 +164,7 @@ def make(seed, way="roaming", frames=24, size=96, patch=8, label=None, fps=12, g
     Film(centred, kick, 6 frames of 64 x 64, seed 7)
     """
     height, width, label = _settings(seed, way, frames, size, patch, label, grain, pace)
+    enters, leaves = _presence(frames, stature, props, shown)
     rng = np.random.Generator(np.random.PCG64([int(seed), WAYS.index(way)]))
     small = min(height, width)
     drawn = int(rng.random() * len(GESTURES))
@@ -158,8 +172,8 @@ def make(seed, way="roaming", frames=24, size=96, patch=8, label=None, fps=12, g
     step = PACE * small * pace
     roll = (2 * height, 2 * width) if way == "handheld" else (height, width)
     world = paint(rng, roll[0], roll[1], small, (height, width))
-    cast = _props(rng, way, frames, height, width, roll, step)
-    camera, actor = _lead(rng, way, frames, height, width, step)
+    cast = _props(rng, way, frames, height, width, roll, step, props)
+    camera, actor = _lead(rng, way, frames, height, width, step, stature)
     actor.label, actor.hue = label, ACTOR_HUE
     cast = [*sorted(cast, key=lambda f: f.place[0, 1]), actor]
 
@@ -174,7 +188,7 @@ def make(seed, way="roaming", frames=24, size=96, patch=8, label=None, fps=12, g
         x, y = camera[t]
         out[t] = world[y : y + height, x : x + width]
         for figure in cast:
-            if not figure.still:
+            if not figure.still and (figure is not actor or enters <= t < leaves):
                 _stamp(out[t], figure, t, x, y, small, cover[t] if figure is actor else None)
         if grain:
             i, j = shifts[t]
@@ -361,6 +375,18 @@ def _settings(seed, way, frames, size, patch, label, grain, pace):
     return int(height), int(width), None if label is None else int(label)
 
 
+def _presence(frames, stature, props, shown):
+    """The frames in which the actor enters and leaves, once the settings of actor and props are allowed."""
+    if not 0.5 <= stature <= 2:
+        raise ValueError(f"stature is {stature}; the actor's height goes from 0.5 to 2 times the usual one.")
+    if props not in (0, 1, 4, 9, 16):
+        raise ValueError(f"props is {props!r}; they stand in a square on each frame's area: give 0, 1, 4, 9 or 16.")
+    enters, leaves = (0, frames) if shown is None else shown
+    if not 0 <= enters <= leaves <= frames:
+        raise ValueError(f"shown is {shown!r}; give two frames in order, from 0 to the film's {frames}.")
+    return enters, leaves
+
+
 # ---------------------------------------------------------------------------------------- who stands where
 
 
@@ -409,10 +435,10 @@ def _room(height, width, small):
     return low, np.array([width - 0.42 * tall, height - 0.1 * tall])
 
 
-def _lead(rng, way, frames, height, width, step):
+def _lead(rng, way, frames, height, width, step, stature):
     small = min(height, width)
-    tall = STATURE * small
-    low, high = _room(height, width, small)
+    tall = STATURE * small * stature
+    low, high = _room(height, width, small * stature)
     camera = np.zeros((frames, 2), np.int64)
     phase, mirror = _phase(rng, frames), rng.random() < 0.5
     if way == "roaming":
@@ -439,14 +465,14 @@ def _lead(rng, way, frames, height, width, step):
         t = np.arange(frames)
         drift = [0.006 * small * turn_sin(sway[k] + t * 0.05) for k in (0, 1)]
         place = place + np.stack(drift, 1) + camera
-    return camera, _Figure(place, phase, walks=way != "centred", mirror=mirror)
+    return camera, _Figure(place, phase, walks=way != "centred", mirror=mirror, height=max(8, round(tall)))
 
 
-def _props(rng, way, frames, height, width, roll, step):
+def _props(rng, way, frames, height, width, roll, step, props):
     small = min(height, width)
     tall = STATURE * small
     cast = []
-    across = 4 if way == "handheld" else 2
+    across = math.isqrt(props) * (2 if way == "handheld" else 1)
     first = int(rng.random() * 4)
     low, high = _room(roll[0], roll[1], small)
     for k in range(across * across):
@@ -459,7 +485,7 @@ def _props(rng, way, frames, height, width, roll, step):
         figure.still = way == "roaming"
         if way == "centred":
             # Along the border: feet on a rectangle close to the frame's edge; three of four walk.
-            figure.walks = k < 3
+            figure.walks = k % 4 < 3
             speed = step * (0.7 + 0.5 * luck[6]) * (1 if luck[7] < 0.5 else -1) * figure.walks
             figure.place = _border(luck[0] / 4 + k / 4, speed, frames, low, high)
         figure.label = int(luck[2] * len(GESTURES))

@@ -12,6 +12,7 @@
     bench_reading.py    films read and made into features
     bench_kernels.py    the fused CUDA matcher, tile by tile
     bench_pieces.py     all of it on a GPU, in pieces that may be cut off
+    against.py          new ratios beside stored ones: what got worse beyond the spread
     bench.py            python -m vtm_lesson bench
 
 What belongs here: how things are measured. What is measured about accuracy is in `study`.

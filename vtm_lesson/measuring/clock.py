@@ -81,9 +81,9 @@ def ratio(times: dict[str, list[float]], of: str, against: str) -> dict[str, flo
     return spread([a / b for a, b in zip(times[of], times[against], strict=True)])
 
 
-def words(value: dict[str, float]) -> str:
-    """A spread as text: median (low-high)."""
-    return f"{value['median']:.2f} ({value['low']:.2f}-{value['high']:.2f})"
+def words(value: dict[str, float], digits: int = 2) -> str:
+    """A spread as text: median (low-high), each with so many digits behind the point."""
+    return f"{value['median']:.{digits}f} ({value['low']:.{digits}f}-{value['high']:.{digits}f})"
 
 
 def peak_tensors(run: Callable[[], object]) -> int:

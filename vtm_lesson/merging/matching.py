@@ -120,7 +120,6 @@ def match_plain(keys: Tensor, targets: Tensor, n_merge: int | None = None) -> Me
     """
     targets, n_merge = _checked_input(keys, targets, n_merge)
     sources = others(targets, keys.shape[1])
-    refuse_non_finite(keys)
     unit = normalised(keys.to(torch.promote_types(keys.dtype, torch.float32), copy=True))[0]
     with torch.autocast(keys.device.type, enabled=False):  # which would make the product in half precision
         scores = rows(unit, sources) @ rows(unit, targets).transpose(1, 2)
@@ -211,27 +210,13 @@ def _assign(n: int, targets: Tensor, sources: Tensor, best: Tensor, similarity: 
         group = targets.new_empty(batch, n).scatter_(1, sources, best)
         number = torch.arange(targets.shape[1], device=targets.device).expand(batch, -1)
         return Merge(group.scatter_(1, targets, number), targets.clone())
-    merged = _largest(similarity, n_merge)
-    survives = torch.ones(batch, n, dtype=torch.bool, device=sources.device)
-    survives.scatter_(1, sources, ~merged)
+    rank = similarity.argsort(dim=1, descending=True, stable=True)  # stable: ties go to the lower position
+    merged = rank[:, :n_merge]
+    gone = sources.gather(1, merged)
+    survives = torch.ones(batch, n, dtype=torch.bool, device=sources.device).scatter_(1, gone, False)
     number = survives.cumsum(1) - 1
-    into = torch.where(merged, targets.gather(1, best), sources)  # the survivor that each source ends up in
-    group = number.scatter(1, sources, number.gather(1, into))
-    return Merge(group, positions(survives, n - n_merge))
-
-
-def _largest(values: Tensor, k: int) -> Tensor:
-    """(B, S) bool: the k largest of each row, ties to the lower position.
-
-    topk alone promises nothing about ties; so it finds the k-th largest value only. No count is read back from the
-    device, so a GPU never waits.
-    """
-    if k == 0:
-        return torch.zeros_like(values, dtype=torch.bool)
-    last = values.topk(k, dim=1, sorted=False).values.amin(1, keepdim=True)
-    above, equal = values > last, values == last
-    room = k - above.sum(1, keepdim=True)
-    return above | (equal & (equal.cumsum(1) <= room))
+    into = number.gather(1, targets.gather(1, best.gather(1, merged)))
+    return Merge(number.scatter_(1, gone, into), positions(survives, n - n_merge))
 
 
 def _checked_input(keys: Tensor, targets: Tensor, n_merge: int | None) -> tuple[Tensor, int]:

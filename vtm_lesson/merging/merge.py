@@ -184,6 +184,11 @@ class Merge:
         share[n] * x[n] over the tokens n of group m.
         """
         dtype = torch.promote_types(dtype, torch.float32)
+        if weight is not None and self.weight is None and self.dropped is None:  # ToMe's average: in few calls
+            weight = self._checked_weight(weight, dtype)
+            total = self._sums(weight)
+            if values_can_be_read(total) and bool((total > 0).all()):
+                return weight / total.gather(1, self.group)
         plain = self._undropped(self.size().to(dtype).reciprocal().gather(1, self.group))
         if weight is None and self.weight is None:
             return plain

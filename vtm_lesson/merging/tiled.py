@@ -7,7 +7,7 @@ hardware has what they need.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor
@@ -21,41 +21,57 @@ BLOCK = 64  # targets whose best is found together
 SAFE = {torch.float32: (1e-12, 1e15), torch.float64: (1e-100, 1e100)}
 
 
-def nearest_tiled(
-    keys: Tensor, targets: Tensor, sources: Tensor, search: Callable[..., tuple[Tensor, Tensor]] | None = None
-) -> tuple[Tensor, Tensor]:
-    """`matching.nearest`, a tile of sources at a time, so that scores never fill more than a tile.
-
-    search: how the best target of each source is found within a tile; default `best_in_tile`.
-    """
-    search = best_in_tile if search is None else search
+def nearest_tiled(keys: Tensor, targets: Tensor, sources: Tensor) -> tuple[Tensor, Tensor]:
+    """`matching.nearest`, a tile of sources at a time, so that scores never fill more than a tile."""
     batch, n_sources, n_targets = keys.shape[0], sources.shape[1], targets.shape[1]
-    if n_targets >= 4 * BLOCK and n_targets % BLOCK:
-        # Fill the last block with copies of target 0: they tie with the first column, and ties go to the first.
-        targets = torch.cat([targets, targets[:, :1].expand(-1, -n_targets % BLOCK)], dim=1)
-    target_keys, size = normalised(rows(keys, targets))
-    refuse_non_finite(size)
-    if not values_can_be_read(size):
-        # Nobody has refused a NaN here. As a target it is like a key of zeros, or it would be everybody's best.
-        target_keys = torch.where(size.isfinite(), target_keys, 0)
-
-    tile = TILE.get(keys.device.type, TILE["cpu"])
-    widest = max(targets.shape[1], keys.shape[2])  # neither scores nor the sources' keys fill more than a tile
-    items = max(1, min(batch, tile // max(1, n_sources * widest)))
-    step = max(1, min(n_sources, tile // widest))
+    targets = in_blocks(targets)
+    target_keys = directions(keys, targets, zero=0.0)
     best = sources.new_empty(batch, n_sources)
     similarity = target_keys.new_empty(batch, n_sources)
-    room = target_keys.new_empty(items * step * targets.shape[1])  # one tile's scores, used again by the next tile
-    for i in range(0, batch, items):
-        for j in range(0, n_sources, step):
-            here = slice(i, i + items), slice(j, j + step)
-            source_keys, size = normalised(rows(keys[i : i + items], sources[here]))
-            refuse_non_finite(size)
-            best[here], similarity[here] = search(source_keys, target_keys[i : i + items], room)
+    room: Tensor | None = None
+    for here in tiles(sources, targets, keys):
+        source_keys = directions(keys[here[0]], sources[here])
+        if room is None:  # one tile's scores, used again by the next tile
+            room = target_keys.new_empty(source_keys.shape[:2].numel() * targets.shape[1])
+        best[here], similarity[here] = best_in_tile(source_keys, target_keys[here[0]], room)
     if not values_can_be_read(similarity):
         # As a source, ranked last it spoils its own row; ranked nowhere it would spoil the counts.
         similarity = similarity.nan_to_num(nan=-math.inf, posinf=math.inf, neginf=-math.inf)
-    return best.masked_fill_(best >= n_targets, 0), similarity
+    return best if n_targets == targets.shape[1] else best.masked_fill_(best >= n_targets, 0), similarity
+
+
+def tiles(
+    sources: Tensor, targets: Tensor, keys: Tensor, scores: float = 1, own: float = 1
+) -> Iterator[tuple[slice, slice]]:
+    """Items and sources, piece by piece, so that scores, and the sources' own keys, fill so many tiles at most."""
+    (batch, n_sources), tile = sources.shape, TILE.get(keys.device.type, TILE["cpu"])
+    fit = min(int(scores * tile) // targets.shape[1], int(own * tile) // keys.shape[2])  # sources
+    items = max(1, min(batch, fit // max(1, n_sources)))
+    step = max(1, min(n_sources, fit))
+    for i in range(0, batch, items):
+        for j in range(0, n_sources, step):
+            yield slice(i, i + items), slice(j, j + step)
+
+
+def in_blocks(targets: Tensor) -> Tensor:
+    """targets (B, T); where they are many, the last block of 64 is filled with copies of the first target.
+
+    They tie with the first column, and ties go to the first.
+    """
+    missing = -targets.shape[1] % BLOCK
+    if targets.shape[1] < 4 * BLOCK or not missing:
+        return targets
+    return torch.cat([targets, targets[:, :1].expand(-1, missing)], dim=1)
+
+
+def directions(keys: Tensor, positions: Tensor, zero: float | None = None) -> Tensor:
+    """keys (B, N, D) at positions (B, K), scaled to length 1, in float32 or better: (B, K, D). Zeros stay zeros.
+
+    ValueError for a NaN or infinity. Where values cannot be read nobody refuses it; rows with one are then `zero`, if
+    that is given: as a target such a key would be everybody's best.
+    """
+    unit, length = normalised(rows(keys, positions))
+    return unit if zero is None or values_can_be_read(length) else torch.where(length.isfinite(), unit, zero)
 
 
 def best_in_tile(source_keys: Tensor, target_keys: Tensor, room: Tensor) -> tuple[Tensor, Tensor]:
@@ -105,7 +121,7 @@ def others(targets: Tensor, n: int) -> Tensor:
 def rows(x: Tensor, positions: Tensor) -> Tensor:
     """x (B, N, D) at positions (B, K): (B, K, D), in float32 or better."""
     batch, n, dim = x.shape
-    flat = positions + torch.arange(batch, device=x.device)[:, None] * n
+    flat = positions if batch == 1 else positions + torch.arange(batch, device=x.device)[:, None] * n
     rows = x.reshape(batch * n, dim).index_select(0, flat.reshape(-1))
     return rows.to(torch.promote_types(x.dtype, torch.float32)).view(batch, positions.shape[1], dim)
 
@@ -113,7 +129,8 @@ def rows(x: Tensor, positions: Tensor) -> Tensor:
 def normalised(x: Tensor) -> tuple[Tensor, Tensor]:
     """x, float32 or float64, scaled in place to length 1 along its last axis; and each row's length, about.
 
-    Rows of zeros stay zeros. The second result is finite where the row is.
+    Rows of zeros stay zeros. The second result is finite where the row is. ValueError for a NaN or infinity, where
+    values can be read.
     """
     length = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
     low, high = SAFE[x.dtype]
@@ -122,6 +139,7 @@ def normalised(x: Tensor) -> tuple[Tensor, Tensor]:
     # Squares of such numbers may overflow or vanish: scale each row by a power of two first, which rounds nothing, so
     # that a row's result does not depend on its neighbours.
     size = torch.maximum(x.amax(-1, keepdim=True), x.amin(-1, keepdim=True).neg())
+    refuse_non_finite(size)
     limit = int(math.log2(torch.finfo(x.dtype).max)) - 2
     x.mul_(torch.ldexp(torch.ones_like(size), -torch.frexp(size).exponent.clamp(-limit, limit)))
     return x.div_(torch.linalg.vector_norm(x, dim=-1, keepdim=True).clamp_(min=torch.finfo(x.dtype).tiny)), size

@@ -9,6 +9,7 @@
     diagrams.py   boxes and arrows; the map of the course
     attending.py  attention, one query at a time
     architecture.py  blocks and networks: a ViT's block, VTM's blocks, the main and the auxiliary path
+    phase.py      phase diagrams: small heat maps of a difference
     playing.py    films that play: a film and what merging leaves of it, side by side
     products.py   matrix products, boxes to scale
     puzzles.py    what is given, what is wanted, and one's own answer; keys as arrows
@@ -23,6 +24,7 @@ from .attending import attention_steps
 from .charts import bars, bill, cost, curves, differences, ledger, panels, roofline, trade
 from .diagrams import course_map, flow
 from .growing import growth
+from .phase import phase_diagram
 from .pictures import (
     attention,
     attention_change,
@@ -44,6 +46,6 @@ from .style import png, show
 __all__ = [
     "Player", "arrows", "attention", "attention_change", "attention_steps", "bars", "bill", "cost", "course_map",
     "curves", "differences", "flow", "frames", "groups", "growth", "ledger", "matching", "merge_patches", "motion",
-    "panels", "player", "png", "preview", "products", "puzzle", "roofline", "saliency", "show", "splits", "targets",
-    "trade", "two_paths", "vit_block", "vtm_blocks",
+    "panels", "phase_diagram", "player", "png", "preview", "products", "puzzle", "roofline", "saliency", "show",
+    "splits", "targets", "trade", "two_paths", "vit_block", "vtm_blocks",
 ]  # fmt: skip

@@ -54,10 +54,8 @@ def growth(result: Mapping[str, Any], title: str = "") -> Picture:
     for ax, (of, label) in zip(axes, PANELS.items(), strict=True):
         for i, (name, done) in enumerate(points.items()):
             fit = result["exponents"].get(name, {}).get(of)
-            x, y = (
-                [d["tokens"] for d in done],
-                [_value(d, of) or math.nan for d in done],
-            )  # a gap where nothing was seen
+            x = [d["tokens"] for d in done]
+            y = [_value(d, of) or math.nan for d in done]  # a gap where nothing was seen
             ax.plot(x, y, marker=MARKERS[i], color=COLOURS[i], label=f"{name}: {_slope(fit, True)}" if fit else name)
             if of == "seconds":
                 ax.fill_between(

@@ -12,6 +12,8 @@
     splits.py       folds that keep sessions, persons and sources together; intervals over them
     saliencies.py   saliency learned from few clips, and what helps against overfitting; a trained decoder
     variants.py     python -m vtm_lesson variants: gamma, R, chunks, averages
+    phase.py        when does the choice of targets matter? A grid, screened by the probe, trained at a few cells
+    phase_command.py        python -m vtm_lesson phase: its table and figures
     own.py          a reader's own partition or reducer from a file, tried out
     see_command.py  python -m vtm_lesson see: a film of one's own, merged, as files that play
     budgets.py      python -m vtm_lesson reducers: every reducer at every budget
