@@ -246,13 +246,17 @@ def text(result: dict) -> str:
         }
         if "flops" in r:
             row["GFLOPs"] = f"{r['flops'] / 1e9:,.1f}"
-        bounds = [key for key in ("flop", "memory") if f"{key}_bound_seconds" in r]
+        # What moving the bytes takes at least is next to nothing here: it gets a column only where one can see it.
+        most = max((scale * row.get("memory_bound_seconds", 0) for row in result["rows"]), default=0)
+        shown = ("flop", "memory") if most >= 0.005 else ("flop",)
+        bounds = [key for key in shown if f"{key}_bound_seconds" in r]
         row |= {f"{key}\nbound": f"{scale * r[f'{key}_bound_seconds']:,.2f}" for key in bounds}
         if "peak_bytes" in r:
             row["MiB"] = f"{r['peak_bytes'] / MIB:,.0f}"
         for key in ("stored", "fused", "no_graph"):
             if f"speedup_over_{key}" in r:
-                row[f"speed\n/ {key.replace('_', ' ')}"] = f"x{clock.words(r[f'speedup_over_{key}'])}"
+                faster = r[f"speedup_over_{key}"]
+                row[f"speed\n/ {key.replace('_', ' ')}"] = f"x{clock.words(faster, 1 if faster['median'] >= 10 else 2)}"
             if f"memory_of_{key}" in r:
                 row[f"memory\n/ {key}"] = f"{r[f'memory_of_{key}'] - 1:+.0%}"
         rows.append(row)
