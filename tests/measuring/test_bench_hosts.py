@@ -58,7 +58,8 @@ def test_without_transformers_its_hosts_are_left_out(monkeypatch):
 
 
 def test_the_command_writes_what_the_page_reads(table, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(bench, "HOSTS", (lambda **options: {**table, "asked": str(options)}, bench_hosts.text, {}))
+    measured = (lambda **options: {**table, "asked": str(options)}, bench_hosts.text, {})
+    monkeypatch.setitem(bench.ALONE, "hosts", measured)
     weights = tmp_path / "weights.safetensors"
     given = ["--hosts", "--quick", "--rounds", "1", "--threads", "1", "--out", str(tmp_path)]
     assert bench.main([*given, "--host-weights", str(weights)]) == 0
