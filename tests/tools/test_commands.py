@@ -434,11 +434,16 @@ def test_the_lock_lasts_as_long_as_pip_does(start, tmp_path: Path):
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no signal that stands for Ctrl-C to one process")
 def test_ctrl_c_gets_a_sentence(setup, start):
-    with setup_env.alone():
-        waiting = start("tools/setup_env.py")
-        assert waiting.stdout.readline().startswith("Another set-up")
-        waiting.send_signal(signal.SIGINT)
-        said = waiting.communicate()
+    # Where the tests themselves run in the background, Ctrl-C may be ignored, and what they start inherits that.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with setup_env.alone():
+            waiting = start("tools/setup_env.py")
+            assert waiting.stdout.readline().startswith("Another set-up")
+            waiting.send_signal(signal.SIGINT)
+            said = waiting.communicate(timeout=60)
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert said == ("", "setup: interrupted; the same command starts it again.\n") and waiting.returncode == 1
 
 
