@@ -128,7 +128,7 @@ def test_a_line_that_cannot_be_read_costs_no_other_line(finished, cache, tmp_pat
     path.write_text("\n".join([*lines[:6], lines[6][:30], *lines[7:9], lines[9][:1], *lines[10:]]))  # no newline
     again = study_in(tmp_path, cache)
     kept = [line for number, line in enumerate(lines) if number not in (6, 9)]
-    assert path.read_text().splitlines() == kept and len(again.results) == len(kept) - 1
+    assert set(kept) < set(path.read_text().splitlines()) and len(again.results) == len(kept) - 1
     again.keep(Job("a", "luck"), {"accuracy": 1.0})
     assert study_in(tmp_path, cache).results == again.results
 

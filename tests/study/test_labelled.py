@@ -119,7 +119,7 @@ def test_results_are_kept_and_other_clips_refused(tmp_path):
     path.write_text(path.read_text() + '{"evidence": "a", "spl')  # killed while it wrote
     second = LabelledStudy(clips(), plan, tmp_path, progress=False)
     assert second.results == first.results and len(second.results) == 4
-    with pytest.raises(ValueError, match="other clips or settings"):
+    with pytest.raises(ValueError, match="another groups; give another --folder"):
         LabelledStudy(clips(sessions=3), plan, tmp_path)
 
 
@@ -199,6 +199,30 @@ def test_the_command(painted, tmp_path, capsys, monkeypatch):
     capsys.readouterr()
     for name, said in (("drop", "a row named drop is there"), ("short", "short, tried on"), ("none", "no function")):
         assert compare_command.main([*mine[:-1], f"{file}:{name}"]) == 2 and said in capsys.readouterr().err
+
+
+def test_networks_at_several_places_share_no_merging_and_are_paired(painted, tmp_path, capsys):
+    out = tmp_path / "places.json"
+    options = ["--folder", tmp_path / "run", "--features", tmp_path / "features", "--out", out, "--size", "32"]
+    options += ["--frames", "4", "--folds", "2", "--seeds", "2", "--epochs", "1", "--splits", "time"]
+    options += ["--strategies", "random", "--places", "queries,after_attention", "--data", painted]
+    assert compare_command.main([*map(str, options), "--evidence", "ac"]) == 2
+    assert "several of them need --evidence c" in capsys.readouterr().err
+    assert compare_command.main([*map(str, options), "--evidence", "c"]) == 0
+    said = capsys.readouterr().out
+    assert "12 results to make" in said and "minus the paper's order" in said  # (1 + 2 places) x 2 seeds x 2 folds
+    made = labelled.load(out)
+    rows = {(row["row"], row.get("place")): row for row in made["rows"]}
+    assert set(rows) == {("none", None), ("random", "queries"), ("random", "after_attention")}
+    paper, queries = rows["random", "after_attention"], rows["random", "queries"]
+    assert "minus_paper" not in paper and "minus_none" in paper
+    apart = queries["minus_paper"][0]
+    assert apart == pytest.approx(queries["accuracy"][0] - paper["accuracy"][0])
+    files = sorted((tmp_path / "run").glob("results-c*.jsonl"))
+    lines = [len(file.read_text().splitlines()) for file in files]
+    assert sorted(lines) == [1 + 4, 1 + 8]  # no merging is kept once
+    assert compare_command.main([*map(str, options), "--evidence", "c"]) == 0  # all is there
+    assert "0 results to make" in capsys.readouterr().out and labelled.load(out)["results"] == made["results"]
 
 
 def test_the_command_says_what_is_wrong(painted, tmp_path, capsys):

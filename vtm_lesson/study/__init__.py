@@ -2,6 +2,7 @@
 
     probe.py        the retention probe: merge frozen tokens, read the averages
     jobs.py         what a study measures, one by one, and the settings that are tried
+    kept.py         a study's file of results: settings first, then a line a result; carries on where it stopped
     experiment.py   strategies x seeds, kinds of evidence, resumable
     statistics.py   means with their intervals; who is ahead
     report.py       a comparison's table, figure, JSON

@@ -13,7 +13,6 @@ import json
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
 from dataclasses import asdict, dataclass, fields, replace
 from functools import cache, partial
 from pathlib import Path
@@ -34,6 +33,7 @@ from ..network.model import VideoClassifier
 from ..training.loop import Items, Recipe, evaluate, fit
 from .experiment import forward
 from .jobs import PLACES
+from .kept import Kept
 from .probe import retain
 from .saliencies import Learning, basis, learn
 from .splits import KINDS, Grouped, folds
@@ -174,6 +174,7 @@ class LabelledStudy:
         the folder: tomorrow the function may be another."""
         self.clips, self.plan, self.folder, self.progress = clips, plan, Path(folder), progress
         self.own = dict(own or {})
+        self._files: dict[str, Kept] = {}
         self.results = self._resume()
         self.kept = cache(self._kept)
         self.taught = cache(self._taught)
@@ -381,18 +382,9 @@ class LabelledStudy:
         """Results of an earlier, stopped call; refuses a folder of another plan or of other clips."""
         names, found = [field.name for field in fields(Job)], {}
         for evidence in self.plan.evidence:
-            path, about = self._path(evidence), self._about(evidence)
-            if not path.exists():
-                self.folder.mkdir(parents=True, exist_ok=True)
-                path.write_text(json.dumps(about) + "\n")
-                continue
-            first, *lines = path.read_text().splitlines()
-            if json.loads(first) != about:
-                raise ValueError(f"{path} holds results of other clips or settings; give another --folder.")
-            for line in lines:
-                with suppress(json.JSONDecodeError):  # cut off in writing: done again
-                    record = json.loads(line)
-                    found[Job(*(record.pop(name) for name in names))] = record
+            kept = self._files[evidence] = Kept(self._path(evidence), self._about(evidence))
+            for record in kept.read():
+                found[Job(*(record.pop(name) for name in names))] = record
         return found
 
     def _path(self, evidence: str) -> Path:
@@ -414,8 +406,7 @@ class LabelledStudy:
         self.results[job] = values
         if job.row in self.own:
             return
-        with self._path(job.evidence).open("a") as file:
-            file.write(json.dumps(asdict(job) | values) + "\n")
+        self._files[job.evidence].add(asdict(job) | values)
 
 
 def narrowed(items: Items, train: np.ndarray, channels: int) -> Items:

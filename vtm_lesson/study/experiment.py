@@ -14,10 +14,8 @@ Controls: none (no merging), random targets, and oracle targets, which see the a
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from dataclasses import asdict, replace
 from functools import partial
 from itertools import product
@@ -38,6 +36,7 @@ from ..merging.strategies import Motion, Relative, Saliency
 from ..network.model import VideoClassifier, count
 from ..training.loop import Items, Recipe, evaluate, fit
 from .jobs import ACTOR, CHOSEN, CONTROLS, PLACES, TRIALS, Job, Study, without_merging
+from .kept import Kept
 from .probe import from_block, learn_saliency, linear_probe, retain
 
 
@@ -47,6 +46,7 @@ class Comparison:
     def __init__(self, study: Study, folder: str | Path, tokens: str | Path | None = None, **making):
         """tokens: where films as tokens are kept. making: encoder, workers, progress, for `datasets.toy_films`."""
         self.study, self.folder = study, Path(folder)
+        self._kept = Kept(self.folder / "results.jsonl", asdict(study))
         self.results: dict[Job, dict] = self._resume()
         self.progress = making.get("progress", True)
         making |= {"folder": tokens, "frames": study.frames, "size": study.size, "noise": study.noise}
@@ -273,52 +273,24 @@ class Comparison:
     # ------------------------------------------------------------------------------------------- what is kept
 
     def _resume(self) -> dict[Job, dict]:
-        """Results from an earlier, stopped call; refuses a folder of another study or of an older form."""
-        path = self.folder / "results.jsonl"
-        about = json.loads(json.dumps(asdict(self.study)))
-        if not path.exists():
-            self.folder.mkdir(parents=True, exist_ok=True)
-            path.write_text(json.dumps({"study": about}) + "\n")
-            return {}
-        text = path.read_text()
-        first, *lines = text.splitlines() or [""]
-        try:
-            stored = json.loads(first)["study"]
-        except (json.JSONDecodeError, KeyError, TypeError):
+        """Results from an earlier, stopped call; refuses a folder of an older form."""
+        records = self._kept.read()
+        if not all("evidence" in record for record in records):
             raise ValueError(
-                f"{path} does not begin with the settings of a study; give another --folder or delete that file."
-            ) from None
-        changed = [name for name in about if stored.get(name) != about[name]]
-        if changed:
-            raise ValueError(
-                f"{self.folder} holds a study with another {', '.join(changed)}; give another --folder or delete it."
-            )
-        records = []
-        for line in lines:
-            with suppress(json.JSONDecodeError):  # cut off in writing: done again
-                records.append(json.loads(line))
-        if not all(isinstance(record, dict) and "evidence" in record for record in records):
-            raise ValueError(
-                f'{path} is of an older form: its results have a "key" in place of fields;'
+                f'{self._kept.path} is of an older form: its results have a "key" in place of fields;'
                 " give another --folder or delete that file."
             )
         try:
-            found = dict(Job.split(record) for record in records)
+            return dict(Job.split(record) for record in records)
         except (KeyError, TypeError) as error:
             raise ValueError(
-                f"{path} holds a result that lacks {error}; give another --folder, or delete that line."
+                f"{self._kept.path} holds a result that lacks {error}; give another --folder, or delete that line."
             ) from None
-        if len(records) < len(lines) or not text.endswith("\n"):  # the next result begins on a line of its own
-            whole = [first, *(json.dumps(record) for record in records)]
-            path.with_suffix(".new").write_text("\n".join(whole) + "\n")
-            path.with_suffix(".new").replace(path)
-        return found
 
     def keep(self, job: Job, values: dict) -> None:
         """Keep a result, in memory and as a line of results.jsonl."""
         self.results[job] = values
-        with (self.folder / "results.jsonl").open("a") as file:
-            file.write(json.dumps(job.record(values)) + "\n")
+        self._kept.add(job.record(values))
 
 
 def network(study: Study) -> dict:

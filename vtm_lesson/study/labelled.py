@@ -142,21 +142,35 @@ def make_report(study: LabelledStudy, about: Mapping[str, Any], command: str) ->
     return report | {"rows": summary(report)}
 
 
+def at_places(reports: Sequence[Mapping[str, Any]], command: str) -> dict:
+    """One report of the same study with merging at several places: its results say where; no merging is at none."""
+    results: dict[tuple, dict] = {}
+    for report in reports:
+        for one in report["results"]:
+            place = "" if one["row"] == "none" else report["plan"]["place"]
+            results.setdefault((place, one["row"], one["split"], one["seed"]), one | {"place": place})
+    places = [report["plan"]["place"] for report in reports]
+    plan = reports[0]["plan"] | {"place": places}
+    whole = dict(reports[0]) | {"command": command, "plan": plan, "results": list(results.values())}
+    return whole | {"rows": summary(whole)}
+
+
 def summary(report: Mapping[str, Any]) -> list[dict]:
-    """One row for each evidence, split, gamma and strategy.
+    """One row for each evidence, split, gamma, strategy and, where networks merged at several, place.
 
     accuracy: (mean, low, high) over clips, by drawing groups; minus_none: the same of the difference to no merging,
-    clip by clip; seeds: the accuracy of each seed.
+    clip by clip; minus_paper: of that to merging where the paper does; seeds: the accuracy of each seed.
     """
     group = np.array(report["data"]["groups"])
     found: dict[tuple, list[Mapping]] = {}
     for record in report["results"]:
-        found.setdefault((record["evidence"], record["split"], record["gamma"], record["row"]), []).append(record)
+        key = (record["evidence"], record["split"], record["gamma"], record["row"], record.get("place", ""))
+        found.setdefault(key, []).append(record)
     right = {key: np.array([[int(c) for c in one["right"]] for one in same], float) for key, same in found.items()}
     rows = []
-    for (evidence, split, gamma, name), same in found.items():
-        own = right[evidence, split, gamma, name]
-        none = right.get((evidence, split, 1, "none"))
+    for (evidence, split, gamma, name, place), same in found.items():
+        own = right[evidence, split, gamma, name, place]
+        none = right.get((evidence, split, 1, "none", ""))
         row = {
             "evidence": evidence,
             "split": split,
@@ -169,12 +183,19 @@ def summary(report: Mapping[str, Any]) -> list[dict]:
         row["accuracy"] = bootstrap(own.mean(0), group)
         if none is not None and name != "none":
             row["minus_none"] = bootstrap(own.mean(0), group, none.mean(0))
+        if place:
+            row["place"] = place
+            paper = right.get((evidence, split, gamma, name, PLACES[1]))
+            if paper is not None and place != PLACES[1]:
+                row["minus_paper"] = bootstrap(own.mean(0), group, paper.mean(0))
         rows.append(row)
     return rows
 
 
 def table(report: Mapping[str, Any]) -> str:
     """The report as text: a block for each kind of evidence and split, and what the split means."""
+    if isinstance(report.get("plan", {}).get("place"), list):
+        return _table_of_places(report)
     parts = []
     for (evidence, split), rows in blocks(report).items():
         gammas = sorted({row["gamma"] for row in rows if row["row"] != "none"})
@@ -189,6 +210,20 @@ def table(report: Mapping[str, Any]) -> str:
             lines.append(line)
         where = f", {PLACE_WORDS[report['plan'].get('place', PLACES[1])]}" if evidence == "c" else ""
         title = f"{EVIDENCE_WORDS[evidence]}{where}, {SPLIT_WORDS[split]}"
+        parts.append(f"{title}\n{aligned(head, lines)}\n{meaning(report, split)}")
+    return "\n\n".join(parts)
+
+
+def _table_of_places(report: Mapping[str, Any]) -> str:
+    parts = []
+    for (evidence, split), rows in blocks(report).items():
+        head = ("", "merging", "accuracy", "minus no merging", "minus the paper's order")
+        lines = [
+            (row["row"], PLACE_WORDS.get(row.get("place", ""), ""), span(row["accuracy"]),
+             span(row.get("minus_none"), "+"), span(row.get("minus_paper"), "+"))
+            for row in sorted(rows, key=lambda row: (row["row"] != "none", row["row"]))
+        ]  # fmt: skip
+        title = f"{EVIDENCE_WORDS[evidence]}, {SPLIT_WORDS[split]}, gamma {report['plan']['network_gamma']:g}"
         parts.append(f"{title}\n{aligned(head, lines)}\n{meaning(report, split)}")
     return "\n\n".join(parts)
 
@@ -346,23 +381,35 @@ def main(args: argparse.Namespace, encoder: Callable[[], Any], command: str) -> 
         if args.decoder:
             clips = replace(clips, decoder=_decoded(clips, args.decoder, folder))
         plan = _plan(args, clips.known)
-        study = LabelledStudy(clips, plan, folder, own=own)
+        places = tuple(args.places or (plan.place,))
+        if len(places) > 1 and plan.evidence != "c":
+            raise ValueError(
+                f"places are {','.join(places)}; several of them need --evidence c: only networks have one."
+            )
+        studies = [LabelledStudy(clips, replace(plan, place=place), folder, own=own) for place in places]
+        study = studies[0]
         if taken := set(own) & set(LabelledStudy(clips, plan, folder).rows("a")):
             raise ValueError(f"{args.strategy}: a row named {taken.pop()} is there already; give yours another name.")
     except (ListError, ValueError, RuntimeError) as error:
         print(error, file=sys.stderr)
         return 2
     print(f"{len(clips.labels)} clips. {_known(clips.known, args.gap)}")
-    left = sum(job not in study.results for job in study.jobs())
+    left = len({(place, job) for place, one in zip(places, studies, strict=True)
+                for job in one.jobs() if job not in one.results and (one is study or job.row != "none")})  # fmt: skip
     print(f"{left} results to make: some seconds each, networks a minute or more. Stopped, the same command goes on.")
-    study.run()
-    about = {"name": found.name, "gap": args.gap, "encoder": args.encoder}
-    report = make_report(study, about, command)
+    about, reports = {"name": found.name, "gap": args.gap, "encoder": args.encoder}, []
+    for one in studies:
+        one.results |= {job: values for job, values in study.results.items() if job.row == "none"}  # at no place
+        one.run()
+        reports.append(make_report(one, about, command))
+    report = at_places(reports, command) if len(reports) > 1 else reports[0]
     path = args.out or folder / "labelled.json"
     save(report, path)
     print(f"\n{table(report)}")
-    path.with_suffix(".png").write_bytes(png(figure(report)))
-    print(f"\nfigure  {path.with_suffix('.png')}\nJSON    {path}")
+    if len(reports) == 1:
+        path.with_suffix(".png").write_bytes(png(figure(report)))
+        print(f"\nfigure  {path.with_suffix('.png')}")
+    print(f"JSON    {path}")
     return 0
 
 
@@ -407,7 +454,5 @@ def _plan(args: argparse.Namespace, known: Grouped) -> Plan:
     if args.strategies:
         given["only"] = args.strategies
     if args.places:
-        if len(args.places) > 1:
-            raise ValueError(f"places are {','.join(args.places)}; on labelled films give one at a time.")
         given["place"] = args.places[0]
     return replace(plan, **given)

@@ -15,8 +15,6 @@ so a film whose actor is there for 3 of 48 frames is made of the tokens of both.
 
 from __future__ import annotations
 
-import json
-import os
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -35,6 +33,7 @@ from ..network.model import VideoClassifier
 from ..training.loop import Items, Recipe, evaluate, fit
 from .experiment import forward, network
 from .jobs import ACTOR, PLACES, Study
+from .kept import Kept
 from .probe import linear_probe, retain
 from .saliencies import Learning, learn
 from .statistics import interval, together
@@ -146,58 +145,28 @@ class Results:
 
     def __init__(self, study: Phase, folder: str | Path):
         self.folder = Path(folder)
-        self.path = self.folder / "results.jsonl"
+        self.kept = Kept(self.folder / "results.jsonl", asdict(study))
         self.done: dict[Point, dict] = {}
-        self._header(study)
         self.read()
 
-    def _header(self, study: Phase) -> None:
-        about = json.loads(json.dumps(asdict(study)))
-        self.folder.mkdir(parents=True, exist_ok=True)
-        with suppress(FileExistsError), self.path.open("x") as file:
-            file.write(json.dumps({"study": about}) + "\n")
-        text = self.path.read_text()
-        first = text.partition("\n")[0]
-        try:
-            stored = json.loads(first)["study"]
-        except (json.JSONDecodeError, KeyError, TypeError):
-            raise ValueError(
-                f"{self.path} does not begin with the settings of a study; give another --folder or delete that file."
-            ) from None
-        changed = [name for name in about if stored.get(name) != about[name]]
-        if changed:
-            raise ValueError(
-                f"{self.folder} holds a study with another {', '.join(changed)}; give another --folder or delete it."
-            )
-        if not text.endswith("\n"):  # cut off in writing: the next result begins on a line of its own
-            self._append("\n")
-
     def read(self) -> dict[Point, dict]:
-        """Every whole line of the file."""
-        for line in self.path.read_text().splitlines()[1:]:
-            with suppress(json.JSONDecodeError, TypeError):  # cut off in writing: done again
-                record = json.loads(line)
-                names = [field.name for field in fields(Point)]
-                values = {name: value for name, value in record.items() if name not in names}
+        """What is there by now, from all processes."""
+        names = [field.name for field in fields(Point)]
+        for record in self.kept.read():
+            values = {name: value for name, value in record.items() if name not in names}
+            with suppress(TypeError):  # a line that is no result of this study
                 self.done[Point(**{name: record[name] for name in names if name in record})] = values
         return self.done
 
     def keep(self, point: Point, values: Mapping[str, Any]) -> None:
         """Keep a result, in memory and as a line."""
         self.done[point] = dict(values)
-        self._append(json.dumps(asdict(point) | dict(values)) + "\n")
+        self.kept.add(asdict(point) | dict(values))
 
     def records(self) -> list[dict]:
         """All results, one record each, in an order that does not depend on who was first."""
         found = [asdict(point) | values for point, values in self.done.items()]
         return sorted(found, key=lambda record: [str(record[field.name]) for field in fields(Point)])
-
-    def _append(self, text: str) -> None:
-        file = os.open(self.path, os.O_WRONLY | os.O_APPEND)
-        try:
-            os.write(file, text.encode())
-        finally:
-            os.close(file)
 
 
 # ---------------------------------------------------------------------------------------------------------- films
