@@ -26,6 +26,7 @@ from vtm_lesson.measuring.bench_pieces import PIECES, is_done  # noqa: E402
 from vtm_lesson.measuring.clock import MIB  # noqa: E402
 from vtm_lesson.study import budgets  # noqa: E402
 from vtm_lesson.study import labelled as study_labelled  # noqa: E402
+from vtm_lesson.study import phase_command as study_phase  # noqa: E402
 from vtm_lesson.study import report as study_report  # noqa: E402
 from vtm_lesson.study import variants as study_variants  # noqa: E402
 from vtm_lesson.study.longform_table import error  # noqa: E402
@@ -141,6 +142,68 @@ def queries() -> str:
     below = ("plugged in", *(word for gamma in gammas for word in (f"gamma {gamma:g}", "minus the paper's order")))
     end = f"{told} {BOLD} {_studied(study, f'R = |S|; trained at gamma {GAMMA}')}"
     return "\n\n".join([_table(head, cells), _table(below, plug), end])
+
+
+def phase() -> str:
+    """When the choice of targets matters: the screen's grid, and the networks at the cells that its rules chose."""
+    return _phase("phase")
+
+
+def phase_long() -> str:
+    """The same in films twice as long."""
+    return _phase("phase_long")
+
+
+def _phase(name: str) -> str:
+    report = study_phase.load(name)
+    study = report["study"]
+    cells = {rule: study_phase.Cell.of(text) for rule, text in report["chosen"].items()}
+    chosen = {rule: study_phase.words(cell, study["frames"]) for rule, cell in cells.items()}
+    head = ("gamma", "actor", "props", "frames that show it", "no merging", "random", "learned", "oracle",
+            "learned - random", "oracle - random", "recall of learned")  # fmt: skip
+    parts = []
+    for part, title in (("screen", "(screen) a linear reader"), ("trained", "(trained) networks")):
+        for place in dict.fromkeys(row["place"] for row in report[part]):
+            cells = []
+            for row in (row for row in report[part] if row["place"] == place):
+                names = ("none", "random", "learnable", "oracle")
+                gaps = [_gap(row["minus_random"][name]) if name in row["minus_random"] else "" for name in names[2:]]
+                shown = [percent(row["accuracy"].get(name)) for name in names]
+                recall = f"{row['recall']['learnable'][0]:.2f}" if "learnable" in row["recall"] else ""
+                axes = f"{row['gamma']:g}", f"x{row['stature']:g}", row["props"], f"{row['shown']}/{study['frames']}"
+                cells.append((*axes, *shown, *gaps, recall))
+            where = f", {PLACE_WORDS[place]}" if place else ""
+            parts.append(f"{title}{where}\n\n{_table(head, cells)}")
+    told = (
+        f"Percent, mean ± 95% interval (Student's t) over {study['seeds']} seeds, each with {study['films']} films of"
+        f" its own; chance is {100 / len(films.GESTURES):.1f}."
+    )
+    if report["trained"]:
+        told += (
+            f" Networks have {study['train']} films for training, {study['valid']} to choose the epoch,"
+            f" {study['test']} for the test, and without merging {study['whole']} seeds. Cells were chosen on the"
+            f" screen alone, by rule: {'; '.join(f'{rule}, {words}' for rule, words in chosen.items())}."
+        )
+    return "\n\n".join([*parts, f"{told} {BOLD} {_made(report)}"])
+
+
+def yoga_places() -> str:
+    """Networks trained on the yoga clips with merging in three places."""
+    report = study_labelled.load("real_yoga_places")
+    rows = sorted(report["rows"], key=lambda row: row["row"] != "none")
+    cells = [
+        (row["row"], PLACE_WORDS.get(row.get("place", ""), ""), len(row["seeds"]), _real_cell(row),
+         _bold_span(row["minus_paper"]) if "minus_paper" in row else "")
+        for row in rows
+    ]  # fmt: skip
+    head = ("", "merging", "seeds", "accuracy", "minus the paper's order")
+    data = report["data"]
+    told = (
+        f"{data['clips']} clips, split by time, gamma {report['plan']['network_gamma']:g}. Accuracy, and in brackets"
+        f" points above no merging; every interval is a 95% one from {len(set(data['groups']))} sessions drawn with"
+        " replacement, bold where it leaves out zero."
+    )
+    return f"{_table(head, cells)}\n\n{told} {_made(report)}"
 
 
 def variants() -> str:
@@ -587,9 +650,12 @@ def _real_cell(row: Mapping) -> str:
     shown = f"{100 * row['accuracy'][0]:.1f}"
     if "minus_none" not in row:
         return shown
-    text = study_labelled.span(row["minus_none"], "+")
-    _, low, high = row["minus_none"]
-    return f"{shown} [{text}]" if low <= 0 <= high else f"{shown} [**{text}**]"
+    return f"{shown} [{_bold_span(row['minus_none'])}]"
+
+
+def _bold_span(values: Sequence[float]) -> str:
+    text, (_, low, high) = study_labelled.span(values, "+"), values
+    return text if low <= 0 <= high else f"**{text}**"
 
 
 def real_yoga() -> str:
@@ -638,6 +704,9 @@ TABLES = {
             make
             for name, make in (
                 ("compare_queries", queries),
+                ("phase", phase),
+                ("phase_long", phase_long),
+                ("real_yoga_places", yoga_places),
                 ("real_yoga", real_yoga),
                 ("real_surveillance", real_surveillance),
                 ("reducers", reducers),

@@ -181,6 +181,10 @@ def test_the_command_shows_a_report_and_asks_for_the_screen_first(home, tmp_path
     monkeypatch.setattr(phase_command, "QUICK", SMALL)
     assert main(["phase", "--quick", "--train", "--folder", str(tmp_path / "empty")]) == 2
     assert "run --screen first" in capsys.readouterr().err
+    assert phase_command.LONG.frames >= 60
+    monkeypatch.setattr(phase_command, "LONG", SMALL)
+    assert main(["phase", "--long", "--train", "--folder", str(tmp_path / "far")]) == 2
+    assert "The screen lacks 84 results" in capsys.readouterr().err
     assert main(["phase", "--quick", "--folder", str(home), "--cells", "one"]) == 2
     assert "is no cell" in capsys.readouterr().err
     monkeypatch.setattr(phase, "load_encoder", lambda name: Colours())

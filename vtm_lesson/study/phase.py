@@ -40,7 +40,7 @@ from .statistics import interval, together
 
 SCREENED = ("random", "learnable", "oracle")
 FOLDS = 5  # of a seed's films: the reader is fitted on four, and reads the fifth
-SCREEN_FILMS, TRAINED_FILMS = 40, 60  # where the seeds of films begin; other studies use smaller ones
+SCREEN_FILMS, TRAINED_FILMS = 40, 80  # where the seeds of films begin; other studies use smaller ones
 
 
 class Cell(NamedTuple):

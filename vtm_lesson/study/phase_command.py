@@ -4,6 +4,7 @@
     python -m vtm_lesson phase --screen                      the screen only: linear readers on merged frozen tokens
     python -m vtm_lesson phase --train                       networks at the cells that the screen's rules choose
     python -m vtm_lesson phase --train --cells 1.5:12:4:6    networks at a cell of your own, beside those
+    python -m vtm_lesson phase --long --screen               films twice as long, with a larger actor
     python -m vtm_lesson phase --report runs/phase/phase.json       table and figures of a stored run
 
 Learned and oracle targets are compared with random ones, seed by seed. They are told apart where the 95% interval
@@ -37,6 +38,7 @@ from .report import PLACE_WORDS, aligned, percent, read, write
 
 QUICK = Phase(frames=12, statures=(1.0, 1.5), shown=(2, 12), props=(4,), gammas=(6,), seeds=2, films=60, steps=60,
               train=64, valid=32, test=64, epochs=2, chunks=(2, 4, 12), whole=2)  # fmt: skip
+LONG = Phase(frames=96, statures=(1.5,), shown=(3, 12, 48), gammas=(6, 20))
 SHORT = {"before_attention": "first", "after_attention": "after attention", "queries": "queries"}  # columns of a figure
 # Seconds of one core with the study's own sizes, films of 48 frames: for what is said before the start.
 FILM, MERGED, READER = 0.07, {2: 0.018, 6: 0.01, 20: 0.006}, 0.4
@@ -52,8 +54,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         except (OSError, ValueError, KeyError) as error:
             print(f"{args.report} is no report of this command: {error}", file=sys.stderr)
             return 2
-    study = QUICK if args.quick else Phase()
-    folder = Path(args.folder or ("runs/phase-quick" if args.quick else "runs/phase"))
+    study = QUICK if args.quick else LONG if args.long else Phase()
+    folder = Path(args.folder or f"runs/phase{'-quick' if args.quick else '-long' if args.long else ''}")
     both = not (args.screen or args.train)
     try:
         asked = [Cell.of(text) for text in args.cells or ()]
@@ -176,9 +178,9 @@ def save(study: Phase, results: Results, command: str, path: Path) -> dict:
     return _with_rows(report)
 
 
-def load(path: str | Path | None = None) -> dict:
-    """A stored report, by default that of the full study in data/results, with its rows."""
-    return _with_rows(read(path or data_path("results/phase.json")))
+def load(path: str | Path = "phase") -> dict:
+    """A stored report with its rows: a path, or a name in data/results, "phase" or "phase_long"."""
+    return _with_rows(read(path if Path(path).suffix == ".json" else data_path(f"results/{path}.json")))
 
 
 def _with_rows(report: dict) -> dict:
@@ -292,6 +294,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         "--cells", nargs="+", metavar="CELL", help="STATURE:SHOWN:PROPS:GAMMA, trained beside the chosen"
     )
     parser.add_argument("--places", nargs="+", choices=PLACES, help=f"default {' '.join(PLACES[:2])}")
+    parser.add_argument("--long", action="store_true", help="another grid: films of 96 frames, a larger actor")
     parser.add_argument("--quick", action="store_true", help="short films, few of them: a look at what comes out")
     parser.add_argument("--folder", help="where results are kept as they come (default runs/phase)")
     parser.add_argument("--out", type=Path, help="the JSON that is written (default phase.json in the folder)")
