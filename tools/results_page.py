@@ -24,7 +24,9 @@ sys.path.insert(0, str(ROOT))  # the package need not be installed to write its 
 from vtm_lesson import films  # noqa: E402
 from vtm_lesson.measuring.bench_pieces import PIECES, is_done  # noqa: E402
 from vtm_lesson.measuring.clock import MIB  # noqa: E402
-from vtm_lesson.study import budgets  # noqa: E402
+from vtm_lesson.study import budgets, hours  # noqa: E402
+from vtm_lesson.study import gradients_command as study_gradients  # noqa: E402
+from vtm_lesson.study import hours_command as study_hours  # noqa: E402
 from vtm_lesson.study import labelled as study_labelled  # noqa: E402
 from vtm_lesson.study import phase_command as study_phase  # noqa: E402
 from vtm_lesson.study import report as study_report  # noqa: E402
@@ -184,6 +186,42 @@ def _phase(name: str) -> str:
             f" {study['test']} for the test, and without merging {study['whole']} seeds. Cells were chosen on the"
             f" screen alone, by rule: {'; '.join(f'{rule}, {words}' for rule, words in chosen.items())}."
         )
+    return "\n\n".join([*parts, f"{told} {BOLD} {_made(report)}"])
+
+
+def gradients() -> str:
+    """Gradients through the choice: networks at each place, their costs, and the gradients themselves on toys."""
+    report = study_gradients.load()
+    study, words = report["study"], study_gradients.WORDS
+    head = ("saliency learned by", "setting", "at test", "accuracy", "minus random", "minus auxiliary", "recall",
+            "time of a step", "memory of a step")  # fmt: skip
+    parts = []
+    for place in report["chosen"]:
+        cells = []
+        for row in (row for row in report["rows"] if row["place"] == place):
+            known = row["gradient"] not in study_gradients.CONTROLS
+            gaps = [_gap(row[f"minus_{other}"]) if row[f"minus_{other}"] else "" for other in ("random", "auxiliary")]
+            cost = row["cost"]
+            spent = (f"x{cost['time']['median']:.1f}", f"x{cost['memory']:.1f}") if cost else ("", "")
+            how = (f"{row['setting']:g}", row["choice"]) if known else ("", "")
+            shown = percent(row["accuracy"]), *gaps, f"{row['recall'][0]:.2f}"
+            cells.append((words[row["gradient"]], *how, *shown, *spent))
+        parts.append(f"(trained) {PLACE_WORDS[place]}\n\n{_table(head, cells)}")
+    head = ("gradient", "setting", "bias", "noise", "direction", "downhill", "toys against")
+    cells = [
+        (words[row["gradient"]], f"{row['setting']:g}", *(f"{row[name]:.2f}" for name in head[2:6]), row["against"])
+        for row in report["toys"]
+    ]
+    parts.append(f"(toy) {study['toys']} choices of 3 tokens of 8, all 56 sets tried\n\n{_table(head, cells)}")
+    told = (
+        f"Percent, mean ± 95% interval (Student's t) over {study['seeds']} seeds; films of {study['frames']} frames,"
+        f" the actor in {study['shown']} of them; {study['train']} for training, {study['valid']} for validation,"
+        f" {study['test']} for the test; gamma {study['gamma']:g}, R = |S|; {study['epochs']} epochs. Each setting is"
+        " the best of three on validation films of its own. A step: as a multiple of one with random targets, in turns;"
+        " memory is that of tensors. Toys: medians of bias and noise, in lengths of the exact gradient, of the cosine"
+        " between mean and exact gradient (direction), and of the share of single estimates that point to its side"
+        " (downhill); and how many toys have a cosine below 0."
+    )
     return "\n\n".join([*parts, f"{told} {BOLD} {_made(report)}"])
 
 
@@ -695,6 +733,36 @@ def reducers() -> str:
 
 
 # Those of a second line come once they are measured: a table without its file would have nothing to say.
+def long_films() -> str:
+    """Films of minutes to hours: time, memory, and what is found again of some seconds."""
+    report = study_hours.load()
+    shown, parts = report["study"]["shown"], []
+    names = [*hours.PARTS, "all", *hours.NETWORKS, hours.WHOLE]
+    cells: list[Sequence] = []
+    for row in report["time"]:
+        seconds = [f"{row[name]['median']:.2f}" if name in row else "" for name in names]
+        tokens = row["seconds"] * report["hour"]["tokens"] // report["hour"]["frames"]
+        cells.append((study_hours.length(row["seconds"]), f"{tokens:,}", *seconds))
+    powers = [report["exponents"].get(name) for name in names]
+    cells.append(("grows like length to the power", "", *(f"{p[0]:.2f} ± {p[1]:.2f}" if p else "" for p in powers)))
+    parts.append(f"Seconds:\n\n{_table(('film', 'tokens', *names), cells)}")
+    whole = [row for row in report["memory"] if all(name in row for name in hours.MEMORY)]
+    cells = [
+        (study_hours.length(row["seconds"]), *(f"{row[name]['peak'] / MIB:,.0f}" for name in hours.MEMORY))
+        for row in whole
+    ]
+    parts.append(f"MiB that the process held at most, with its libraries:\n\n{_table(('film', *hours.MEMORY), cells)}")
+    cells = []
+    for row in report["recall"]:
+        by_way = [percent(row["recall_by_way"][way]) for way in films.WAYS]
+        found = [percent(row[what]) for what in ("recall", "seconds_found")]
+        cells.append((study_hours.length(row["seconds"]), row["name"], row["kept"], row["seeds"], *found, *by_way))
+    head = ("film", "targets", "kept", "seeds", "recall", "seconds found", *(f"recall, {way}" for way in films.WAYS))
+    parts.append(f"{shown} seconds, found again, in percent with 95% intervals over seeds:\n\n{_table(head, cells)}")
+    told = f"An hour has {report['hour']['tokens']:,} tokens. Time: medians over {report['study']['rounds']} rounds."
+    return "\n\n".join([*parts, f"{told} {_made(report)}"])
+
+
 TABLES = {
     make.__name__: make
     for make in (
@@ -706,6 +774,8 @@ TABLES = {
                 ("compare_queries", queries),
                 ("phase", phase),
                 ("phase_long", phase_long),
+                ("gradients", gradients),
+                ("hours", long_films),
                 ("real_yoga_places", yoga_places),
                 ("real_yoga", real_yoga),
                 ("real_surveillance", real_surveillance),

@@ -20,6 +20,14 @@ COMMANDS = {
         "study.phase_command",
         "when the choice of targets matters: a grid of film worlds, screened, then trained",
     ),
+    "hours": (
+        "study.hours_command",
+        "ten minutes, an hour, four: time, memory, and what is found again (--quick: less than 2 minutes)",
+    ),
+    "gradients": (
+        "study.gradients_command",
+        "gradients through the choice of targets: seven ways to learn saliency, and what each costs",
+    ),
     "variants": (
         "study.variants",
         "gamma, R, chunks, averages and pooling of learnable VTM, trained on top of a study",

@@ -36,6 +36,11 @@ from .teaching.lessons_learnable import group_numbers as group_numbers
 from .teaching.lessons_learnable import guided_attention as guided_attention
 from .teaching.lessons_learnable import saliency as saliency
 from .teaching.lessons_learnable import vtm_block as vtm_block
+from .teaching.lessons_long import film_map as film_map
+from .teaching.lessons_long import found_again as found_again
+from .teaching.lessons_long import keep_best as keep_best
+from .teaching.lessons_long import level_chunks as level_chunks
+from .teaching.lessons_long import tokens_waiting as tokens_waiting
 from .teaching.lessons_matching import alternate as alternate
 from .teaching.lessons_matching import compose_groups as compose_groups
 from .teaching.lessons_matching import every_gamma_th as every_gamma_th

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from vtm_lesson import measuring
-from vtm_lesson.network import by_chunks
+from vtm_lesson.network import Live, by_chunks
 from vtm_lesson.network.model import VideoClassifier
 
 
@@ -120,3 +120,79 @@ def test_chunk_by_chunk_says_what_a_reader_gave_and_what_was_asked(second, words
     for wrong in (lambda first, last: torch.randn(1, 7, 2, 2, 16), lambda first, last: torch.randn(1, 2, 16)):
         with pytest.raises(ValueError, match=r"frames 0 to 1 and gave .* \(B, 2, H, W, C\)"):
             by_chunks(model, wrong, frames=8)
+
+
+# ------------------------------------------------------------------------------------------- frames as they arrive
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"gamma": 4, "r": 0.7},
+        {"gamma": 4, "merge_at": "before_attention", "pooling": "size"},
+        {"gamma": 4, "merge_at": "queries", "heads": 2, "residual": True},
+        {"gamma": 4, "partition": "motion", "test_targets": "top"},
+        {"gamma": 4, "pooling": "motion", "average": "motion"},
+        {"gamma": 4, "partition": "relative", "test_targets": "top"},
+        {"gamma": 4, "reducer": "energy"},
+    ],
+)
+@pytest.mark.parametrize("step", [1, 5])
+def test_frames_that_arrive_give_what_one_pass_gives_at_any_time(options, step):
+    torch.manual_seed(0)
+    model = VideoClassifier(16, chunks=(2, 4, 8), **options).eval()
+    tokens, motion, vectors = torch.randn(2, 19, 4, 4, 16), torch.rand(2, 19, 4, 4), torch.randn(2, 19, 4, 4, 2)
+    live = Live(model, trace=True)
+    for start in range(0, 19, step):
+        end = min(start + step, 19)
+        live.push(tokens[:, start:end], motion[:, start:end], vectors=vectors[:, start:end])
+        with torch.no_grad():
+            expected, trace = model(tokens[:, :end], motion[:, :end], vectors=vectors[:, :end], trace=True)
+        torch.testing.assert_close(live.logits(), expected)
+        assert torch.equal(live.merge().group, trace.merge.group) and torch.equal(live.merge().keep, trace.merge.keep)
+    assert live.frames == 19 and torch.equal(live.kept().position, trace.blocks[-1].position)
+
+
+def test_bounded_chunks_hold_few_tokens_whatever_the_length():
+    """Six times as long, one block more, and as many tokens at a time."""
+    most = []
+    for chunks in ((6, 36), (6, 36, 216)):
+        model = VideoClassifier(8, len(chunks), chunks, gamma=6, widths=[8] * len(chunks)).eval()
+        live = Live(model)
+        for _ in range(chunks[-1]):
+            live.push(torch.randn(1, 1, 4, 4, 8))
+        assert live.kept().x.shape[1] == 16
+        most.append(live.most_held)
+    assert most[1] - most[0] == 5 * 16, "five parts that wait at the new level"
+
+
+def test_what_is_no_next_piece_is_refused():
+    live = Live(VideoClassifier(16, chunks=(2, 4, 8)).eval())
+    with pytest.raises(ValueError, match="no frame has arrived"):
+        live.logits()
+    live.push(torch.randn(1, 3, 2, 2, 16))
+    for wrong in (torch.randn(1, 3, 2, 3, 16), torch.randn(2, 3, 2, 2, 16), torch.randn(1, 0, 2, 2, 16), None):
+        with pytest.raises(ValueError, match="push was given"):
+            live.push(wrong)
+    with pytest.raises(ValueError, match="trace=True"):
+        live.merge()
+    assert live.frames == 3
+
+
+def test_levels_that_cut_others_say_so_when_it_happens():
+    live = Live(VideoClassifier(16, 2, (2, 3)).eval())
+    live.push(torch.randn(1, 3, 2, 2, 16))
+    live.logits()  # one chunk so far: nothing is cut
+    with pytest.raises(ValueError, match="chunks of 3 frames would cut"):
+        live.push(torch.randn(1, 1, 2, 2, 16))
+
+
+def test_levels_alone_have_no_logits_and_none_is_no_level():
+    from vtm_lesson.network import merging_levels
+
+    live = Live(merging_levels("uniform", 4, 2, 2, 2))
+    live.push(torch.randn(1, 3, 2, 2, 16))
+    with pytest.raises(ValueError, match="give no logits"):
+        live.logits()
+    with pytest.raises(ValueError, match="no levels"):
+        Live([])

@@ -143,11 +143,12 @@ def test_cells_are_chosen_by_rule():
             *screened(3, 0.1, (-0.02, 0.0, 0.02), (0.0, 0.0, 0.0)),  # nearer to 0, and nobody reads it
             *screened(4, 0.5, (0.03, 0.04, 0.05), (0.2, 0.21, 0.22)),  # boundary
             *screened(5, 0.5, (-0.3, 0.1, 0.4), (0.3, 0.31, 0.32)),  # missed
+            *screened(6, 0.1, (0.44, 0.45, 0.46), (0.5, 0.51, 0.52)),  # learned: the largest is there already
         ],
         "screen",
     )
     assert {rule: cell.shown for rule, cell in phase.chosen(table).items()} == {
-        "largest": 1, "smallest": 2, "boundary": 4, "missed": 5,
+        "largest": 1, "smallest": 2, "boundary": 4, "missed": 5, "learned": 6,
     }  # fmt: skip
     assert phase.chosen([]) == {}
 

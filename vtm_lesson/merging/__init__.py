@@ -6,6 +6,7 @@
     matching.py     match(keys, targets, n_merge) -> Merge
     projected.py    the same where all sources merge, without making their keys
     partition.py    which tokens are targets: uniform, region, sample, top
+    hierarchy.py    chunks of chunks: how long they are, how many tokens wait, their merges side by side
     camera.py       motion relative to the camera
     strategies.py   Context: what is known when targets are picked; the strategies by name
     registry.py     every reducer by its name

@@ -15,59 +15,26 @@ What the paper leaves open is decided here as follows; each choice is a field of
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..merging.merge import Merge
+from ..merging.partition import n_targets
+from ..merging.reducers.bipartite import Bipartite
 from ..merging.strategies import Context, is_ragged, reduce, signals
+from . import choosing
 from .attention import ChunkAttention
 from .config import BlockConfig
 from .ledger import BlockCount, BlockPlan, Segments, block_count, plan
 from .tokens import Chunks, Tokens, join_merges, reduce_alike
+from .traces import BlockTrace, Choice, Given
 
 NOTHING: Mapping[str, Tensor] = MappingProxyType({})
-
-
-@dataclass
-class BlockTrace:
-    """What one block did: targets (B, T) among its input tokens, and as patches of the video (of a reducer that
-    chooses none, the tokens it kept); its Merge; the saliency (B, N) of its input tokens or None; positions (B, M) and
-    sizes (B, M) of the tokens it leaves."""
-
-    targets: Tensor
-    target_patches: Tensor
-    merge: Merge
-    saliency: Tensor | None
-    position: Tensor
-    size: Tensor
-
-    @property
-    def tokens_in(self) -> int:
-        """Tokens of one video before the block."""
-        return self.merge.n_in
-
-    @property
-    def tokens_out(self) -> int:
-        """Tokens of one video after the block; of the one that keeps most, where they differ."""
-        return self.merge.n_out
-
-    @property
-    def left(self) -> int:
-        """Tokens of one video after the block, on average."""
-        return self.merge.n_out if self.merge.count is None else round(float(self.merge.count.float().mean()))
-
-
-class Choice(NamedTuple):
-    """What was decided in a block: its Merge over the video's tokens, the targets (B, T), the saliency (B, N)."""
-
-    merge: Merge
-    targets: Tensor
-    saliency: Tensor | None
 
 
 class VTMBlock(nn.Module):
@@ -103,9 +70,15 @@ class VTMBlock(nn.Module):
         self.attention = ChunkAttention(*shape)
         self.linear = nn.Linear(config.dim, config.width)
         self.aux: ChunkAttention | None = None
-        if config.learns_saliency():
-            self.aux = ChunkAttention(*shape, config.guidance)
+        self.learns = config.learns_saliency()
+        self.progress = 0.0  # the share of training that is over, for gradient="annealed"
+        if self.learns:
+            if config.gradient == "auxiliary":
+                self.aux = ChunkAttention(*shape, config.guidance)
             self.U = nn.Parameter(torch.zeros(self._key_dim, 1))
+        if config.gradient == "relaxed" and self.learns:  # DTEM's match keys; at first they are the keys themselves
+            self.embed = nn.Linear(self._key_dim, self._key_dim, bias=False)
+            nn.init.eye_(self.embed.weight)
 
     @property
     def _key_dim(self) -> int:
@@ -113,6 +86,8 @@ class VTMBlock(nn.Module):
 
     def forward(self, tokens: Tokens, generator: torch.Generator | None = None) -> tuple[Tokens, BlockTrace]:
         """Tokens of B videos through the block; generator: for draws of targets."""
+        if self.config.softens and self.training:
+            return self._forward_softly(tokens, generator)
         todo = self.plan(tokens.segments)
         chunks = self._chunks(todo, tokens)
         if self.config.merge_first:
@@ -128,7 +103,9 @@ class VTMBlock(nn.Module):
             main = self._join_auxiliary(main, tokens, todo, chunks, choice)
         main = replace(main, x=F.gelu(self.linear(main.x)))
         patches = tokens.position.gather(1, choice.targets)
-        return main, BlockTrace(choice.targets, patches, choice.merge, choice.saliency, main.position, main.size)
+        return main, BlockTrace(
+            choice.targets, patches, choice.merge, choice.saliency, main.position, main.size, choice.log_probability
+        )
 
     def _attend_then_merge(
         self, tokens: Tokens, todo: BlockPlan, chunks: Chunks, generator: torch.Generator | None
@@ -138,9 +115,9 @@ class VTMBlock(nn.Module):
         if self._looks:
             y, keys, looked = self.attention.with_stats(tokens.x, chunks)
         else:
-            y, keys = self.attention(tokens.x, chunks)
+            y, keys = self.attention(tokens.x, chunks, self._presence(tokens))
         choice = self._choose(tokens, keys, todo, chunks, generator, looked)
-        return replace(tokens, x=y).merged(choice.merge, self.config.average), choice
+        return self._merged(replace(tokens, x=y), choice), choice
 
     def _merge_then_attend(
         self, tokens: Tokens, todo: BlockPlan, chunks: Chunks, generator: torch.Generator | None
@@ -150,8 +127,8 @@ class VTMBlock(nn.Module):
         if self._looks:
             looked = self.attention.stats(self.attention.norm_and_keys(tokens.x), chunks)
         choice = self._choose(tokens, tokens.x, todo, chunks, generator, looked)
-        main = tokens.merged(choice.merge, self.config.average)
-        x, _ = self.attention(main.x, self._chunks_after(todo, main, chunks))
+        main = self._merged(tokens, choice)
+        x, _ = self.attention(main.x, self._chunks_after(todo, main, chunks), self._presence(main))
         return replace(main, x=x), choice
 
     def _merge_queries(
@@ -178,7 +155,7 @@ class VTMBlock(nn.Module):
         """The paper's order in fewer FLOPs: scores are averaged over each group before they meet the values."""
         normed, keys = self.attention.norm_and_keys(tokens.x)
         choice = self._choose(tokens, keys, todo, chunks, generator)
-        weight = tokens.weight(self.config.average)
+        weight = self._counting(tokens, choice).weight(self.config.average)
         if choice.merge.norm:  # lengths are no averages: they need every token's output
             y, _ = self.attention(tokens.x, chunks)
             return replace(tokens, x=y).merged(choice.merge, self.config.average), choice
@@ -186,6 +163,66 @@ class VTMBlock(nn.Module):
         if self.config.residual:
             y = choice.merge(tokens.x, weight) + y
         return tokens.merged(choice.merge, x=y), choice
+
+    def _forward_softly(self, tokens: Tokens, generator: torch.Generator | None) -> tuple[Tokens, BlockTrace]:
+        """Training with gates between 0 and 1 (`choosing.SOFT`): all tokens go on, and those of gate 0 say nothing."""
+        c = self.config
+        todo = plan(tokens.segments, c.chunk, 1, 1.0, False)
+        chunks, state = self._chunks(todo, tokens), tokens
+        keys = tokens.x
+        if not c.merge_first:
+            x, keys = self.attention(tokens.x, chunks, self._presence(tokens))
+            state = replace(tokens, x=x)
+        saliency = torch.tanh(keys @ self.U)[..., 0]
+        before = torch.ones_like(saliency) if tokens.gate is None else tokens.gate
+        parts = zip(*map(chunks.split, (state.x, keys, saliency[..., None], before[..., None])), strict=True)
+        found = [self._softly(x, k, s, z, generator) for (x, _), (k, _), (s, _), (z, _) in parts]
+        gate = chunks.join([gates[..., None] for _, gates in found])[..., 0]
+        main = replace(state, x=chunks.join([x for x, _ in found]), gate=gate)
+        if c.merge_first:
+            main = replace(main, x=self.attention(main.x, chunks, self._presence(main))[0])
+        main = replace(main, x=F.gelu(self.linear(main.x)), segments=todo.after)
+        merge = Merge.identity(len(tokens.x), tokens.x.shape[1], tokens.x.device)
+        return main, BlockTrace(merge.keep, tokens.position, merge, saliency, main.position, main.size)
+
+    def _softly(
+        self, x: Tensor, keys: Tensor, saliency: Tensor, before: Tensor, generator: torch.Generator | None
+    ) -> tuple[Tensor, Tensor]:
+        """x, keys (chunks, n, C), saliency and gates so far (chunks, n, 1) -> x, gates (chunks, n)."""
+        saliency, before = saliency[..., 0], before[..., 0]
+        held = round(float(before.detach().sum(1).mean()))
+        scores = self._temperature * saliency + before.clamp(min=choosing.TINY).log()
+        gates, cosines = choosing.soft_gates(
+            self.config.gradient, scores, n_targets(held, self.config.gamma), self._setting, self.progress, generator
+        )
+        return choosing.soft_merge(x, self._match_keys(keys), gates, cosines, before), gates
+
+    def _merged(self, tokens: Tokens, choice: Choice) -> Tokens:
+        """The tokens after a choice, with their gates."""
+        main = self._counting(tokens, choice).merged(choice.merge, self.config.average)
+        gate = main.gate if choice.weight is None else None  # a weight counts in this average, and in nothing after it
+        if choice.gates is not None:
+            gate = choice.gates if gate is None else gate * choice.gates
+        return replace(main, gate=gate)
+
+    def _counting(self, tokens: Tokens, choice: Choice) -> Tokens:
+        """The tokens, each counting in averages what the choice says."""
+        return tokens if choice.weight is None else replace(tokens, gate=choice.weight)
+
+    def _presence(self, tokens: Tokens) -> Tensor | None:
+        return choosing.presence(tokens.gate, self.config.dim // self.config.heads)
+
+    def _match_keys(self, keys: Tensor) -> Tensor:
+        """What tokens are matched on: their keys, or what "relaxed" learned to make of them."""
+        return self.embed(keys.detach()) if self.config.gradient == "relaxed" and self.learns else keys
+
+    @property
+    def _temperature(self) -> float:
+        return choosing.TEMPERATURE if self.config.temperature is None else self.config.temperature
+
+    @property
+    def _setting(self) -> float:
+        return choosing.SETTINGS[self.config.gradient] if self.config.setting is None else self.config.setting
 
     def _join_auxiliary(self, main: Tokens, tokens: Tokens, todo: BlockPlan, chunks: Chunks, choice: Choice) -> Tokens:
         """Sampling has no gradient: U_s learns from what saliency does to this attention (VTM eq. 10)."""
@@ -213,7 +250,9 @@ class VTMBlock(nn.Module):
 
     def count(self, segments: Segments, training: bool = False, left: int | None = None) -> tuple[BlockCount, Segments]:
         """Token counts and FLOPs for one video, and what the next block starts from. left: as in `plan`."""
-        c, todo, learns = self.config, self.plan(segments, left), self.aux is not None
+        c, todo, learns = self.config, self.plan(segments, left), self.learns
+        if training and c.softens:
+            todo = plan(segments, c.chunk, 1, 1.0, False)
         matched = [run for run in todo.match if run.merged or self.ragged]
 
         def spent(on: str) -> int:
@@ -226,6 +265,10 @@ class VTMBlock(nn.Module):
         matching = spent("flops")
         if keyless:  # of each target the key, carried back; then every token with every target
             matching = sum(2 * run.chunks * run.targets * c.dim * (2 * c.dim + run.tokens) for run in matched)
+        if c.gradient == "relaxed" and learns:
+            matching += 2 * todo.tokens_in * self._key_dim**2
+        if training and c.softens:  # every token with every token: their cosines, and what they give each other
+            matching += sum(2 * run.chunks * run.tokens**2 * (self._key_dim + c.dim) for run in todo.attend)
         row = block_count(
             todo,
             c.dim,
@@ -237,7 +280,7 @@ class VTMBlock(nn.Module):
             keyless,
             matching=matching,
             saliency=learns,
-            aux=learns and training,
+            aux=self.aux is not None and training,
             stats=self._looks and bool(matched),
             memory=spent("memory"),
         )
@@ -298,8 +341,9 @@ class VTMBlock(nn.Module):
         """Let the reducer decide, within each chunk. looked: "attention" and "entropy", where it asks for them.
         projection: as in a Context; then keys are what it makes keys of."""
         saliency = None
-        if self.aux is not None:
+        if self.learns:
             saliency = torch.tanh(keys @ (self.U if projection is None else projection.T @ self.U))[..., 0]
+            keys = self._match_keys(keys)
         known = {**tokens.known(self.wanted), "saliency": saliency, **looked}
         batch, n = tokens.position.shape
         if self.reducer is not None and self._uneven(todo, tokens):
@@ -314,16 +358,35 @@ class VTMBlock(nn.Module):
         pieces = [{k: p[i][0].detach() for k, p in parts.items()} for i in range(len(todo.match))]
         pieces = [{k: v if k == "pixels" else v[..., 0] for k, v in piece.items()} for piece in pieces]
         merges, chosen = [], []
-        for run, (key, _), piece in zip(todo.match, split(keys.detach()), pieces, strict=True):
+        gates: list[Tensor] = []
+        chances: list[Tensor] = []
+        draws = self.training and self.config.gradient in ("straight_through", "reinforce")
+        for i, (run, (key, _), piece) in enumerate(zip(todo.match, split(keys.detach()), pieces, strict=True)):
             context = self._context(key, run.frames, tokens, piece, generator)
             context.projection = None if projection is None else projection.detach()
-            if run.merged:
+            if run.merged and draws:
+                scores = self._temperature * parts["saliency"][i][0][..., 0]
+                how = self.config.gradient, scores, run.targets, self._setting, generator
+                targets, gate, chance = choosing.drawn(*how)
+                merges.append(reduce(Bipartite(Given(targets)), context))
+                chosen.append(targets)
+                gates.append(gate.view(batch, -1))
+                chances.append(chance.view(batch, -1).sum(1))
+            elif run.merged:
                 merges.append(reduce(self.reducer, context))
                 chosen.append(merges[-1].keep if context.targets is None else context.targets)
             else:
                 merges.append(Merge.identity(len(key), run.tokens, key.device))
                 chosen.append(merges[-1].keep[:, : run.targets])
-        return Choice(*join_merges(batch, todo.match, merges, chosen), saliency)
+                gates.append(keys.new_ones(batch, run.chunks * run.left))
+        joined = Choice(*join_merges(batch, todo.match, merges, chosen), saliency)
+        if draws and self.config.gradient == "straight_through":
+            return joined._replace(gates=torch.cat(gates, 1))
+        if draws:
+            return joined._replace(log_probability=torch.stack(chances).sum(0))
+        if saliency is not None and self.config.gradient == "weighted":
+            return joined._replace(weight=(self._setting * saliency).exp())
+        return joined
 
     def _choose_ragged(
         self,

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ..merging.registry import choose
 from ..merging.strategies import Reducer, is_ragged, signals
+from .choosing import SETTINGS, SOFT
 
 CHOICES = {
     "attention": ("fused", "stored", "merged"),
@@ -20,6 +21,7 @@ CHOICES = {
     "average": ("plain", "size", "motion"),
     "aux": ("add", "heads"),
     "test_targets": ("sample", "top"),
+    "gradient": tuple(SETTINGS),
 }
 
 
@@ -68,6 +70,12 @@ class BlockConfig:
         How strongly s enters eq. 10; 1 is the paper's, where sqrt(C) divides s as well.
     temperature, test_targets
         See `VideoClassifier`.
+    gradient : {"auxiliary", "straight_through", "annealed", "relaxed", "perturbed", "reinforce", "weighted"}
+        How U_s learns, with partition="learnable": by eq. 10's auxiliary path, or by a gradient through the choice
+        (`network.choosing`). "annealed" needs `VideoClassifier.anneal`; "reinforce" needs a loss that uses the trace's
+        `log_probability`. None of the others has an auxiliary path.
+    setting : float, optional
+        The one number of that gradient; default: `choosing.SETTINGS`.
 
     Raises
     ------
@@ -101,6 +109,8 @@ class BlockConfig:
     guidance: float = 1.0
     temperature: float | None = None
     test_targets: str = "sample"
+    gradient: str = "auxiliary"
+    setting: float | None = None
 
     def __post_init__(self) -> None:
         for name, allowed in CHOICES.items():
@@ -117,6 +127,8 @@ class BlockConfig:
                 "merge_at is 'queries' with match_within='video'; a group's query looks at one chunk, and such a group"
                 " has tokens in several: use match_within='chunk'."
             )
+        if self.gradient != "auxiliary":
+            self._check_gradient()
         if self.out is None:
             object.__setattr__(self, "out", self.dim // 2)
         if self.dim < 1 or self.width < 1 or self.heads < 1 or self.dim % self.heads:
@@ -129,6 +141,23 @@ class BlockConfig:
             raise ValueError(f"gamma is {self.gamma}; it is 1 or more: one token in gamma becomes a target.")
         if not 0 <= self.r <= 1:
             raise ValueError(f"r is {self.r}; it is the share of the sources that is merged, from 0 to 1.")
+
+    def _check_gradient(self) -> None:
+        given = self.partition, self.r, self.merge_at == "queries", self.match_within, self.saliency
+        if given != ("learnable", 1, False, "chunk", None):
+            raise ValueError(
+                f"gradient is {self.gradient!r} with partition={self.partition!r}, r={self.r}, merge_at="
+                f"{self.merge_at!r}, match_within={self.match_within!r}, saliency={self.saliency}; a gradient through"
+                " the choice needs partition='learnable', r=1, merging before or after attention, in chunks, and"
+                " saliency as it is by default."
+            )
+        if self.setting is not None and not self.setting > 0:
+            raise ValueError(f"setting is {self.setting}; that of {self.gradient!r} is above 0.")
+
+    @property
+    def softens(self) -> bool:
+        """Whether training meets all tokens, each with a gate, in place of merged ones."""
+        return self.gradient in SOFT and self.chosen_reducer() is not None
 
     @property
     def width(self) -> int:

@@ -23,10 +23,11 @@ from torch import Tensor, nn
 from ..merging.merge import Merge
 from ..merging.partition import Grid
 from ..merging.strategies import Reducer
-from .block import BlockTrace, VTMBlock
+from .block import VTMBlock
 from .config import BlockConfig, check_choice
 from .ledger import Ledger, Segments
 from .tokens import Tokens
+from .traces import BlockTrace
 
 
 @dataclass
@@ -192,7 +193,12 @@ class VideoClassifier(nn.Module):
 
     def pool(self, x: Tensor, state: Tokens) -> Tensor:
         """The average over each video's tokens: (B, N, C) -> (B, C)."""
-        return state.mean(x, None if self.pooling == "mean" else state.weight(self.pooling))
+        return state.mean(x, state.weight("plain" if self.pooling == "mean" else self.pooling))
+
+    def anneal(self, progress: float) -> None:
+        """Tell the blocks which share of training is over, 0 to 1: gradient="annealed" chooses harder and harder."""
+        for block in self.each_block:
+            block.progress = progress
 
     @property
     def each_block(self) -> list[VTMBlock]:

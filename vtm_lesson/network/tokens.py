@@ -27,7 +27,8 @@ class Tokens:
     aux: (B, N, C) or None, the tokens of the auxiliary path.
     pixels: (B, L * H * W, P) or None, of all patches of the video: they do not merge.
     present: (B, N) bool, or None where all are tokens: false for what fills up shorter videos, after a reducer that
-    keeps a different number in each.
+    keeps a different number in each. gate: (B, N) or None, as how many tokens each counts, in training with gradients
+    through the choice (`network.choosing`); None: as one each.
     """
 
     x: Tensor
@@ -41,6 +42,7 @@ class Tokens:
     aux: Tensor | None = None
     present: Tensor | None = None
     pixels: Tensor | None = None
+    gate: Tensor | None = None
 
     @staticmethod
     def start(
@@ -97,7 +99,10 @@ class Tokens:
 
     def weight(self, average: str) -> Tensor | None:
         """What each token counts in an average: (B, N), or None for "plain", where all count the same."""
-        return {"plain": None, "size": self.size, "motion": self.motion}[average]
+        weight = {"plain": None, "size": self.size, "motion": self.motion}[average]
+        if self.gate is None or weight is None:
+            return weight if self.gate is None else self.gate
+        return weight * self.gate
 
     def merged(self, merge: Merge, average: str = "plain", x: Tensor | None = None) -> Tokens:
         """After a merge: everything is averaged, sizes add up, positions are those of the tokens that survive.
@@ -114,8 +119,8 @@ class Tokens:
         position = self.position.gather(1, merge.keep)
         x = merge(self.x, self.weight(average)) if x is None else x
         size = merge.size(self.size)
-        present = merge.present
-        return replace(self, x=x, position=position, size=size, present=present, **means)
+        gate = None if self.gate is None else self.gate.gather(1, merge.keep)
+        return replace(self, x=x, position=position, size=size, present=merge.present, gate=gate, **means)
 
     def mean(self, x: Tensor, weight: Tensor | None = None) -> Tensor:
         """(B, N, C) -> (B, C): the average over each video's tokens, padding left out; weight: (B, N) or None."""

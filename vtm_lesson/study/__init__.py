@@ -15,6 +15,11 @@
     variants.py     python -m vtm_lesson variants: gamma, R, chunks, averages
     phase.py        when does the choice of targets matter? A grid, screened by the probe, trained at a few cells
     phase_command.py        python -m vtm_lesson phase: its table and figures
+    hours.py        films of minutes and hours: time, memory, and whether some seconds are found again
+    hours_command.py        python -m vtm_lesson hours
+    estimates.py    a choice small enough to try all of it: the exact gradient, and every estimate of it
+    gradients.py    gradients through the choice of targets: networks trained with each, their costs
+    gradients_command.py    python -m vtm_lesson gradients: its table and figures
     own.py          a reader's own partition or reducer from a file, tried out
     see_command.py  python -m vtm_lesson see: a film of one's own, merged, as files that play
     budgets.py      python -m vtm_lesson reducers: every reducer at every budget

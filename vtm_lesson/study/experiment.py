@@ -46,7 +46,7 @@ class Comparison:
     def __init__(self, study: Study, folder: str | Path, tokens: str | Path | None = None, **making):
         """tokens: where films as tokens are kept. making: encoder, workers, progress, for `datasets.toy_films`."""
         self.study, self.folder = study, Path(folder)
-        self._kept = Kept(self.folder / "results.jsonl", asdict(study))
+        self._file = Kept(self.folder / "results.jsonl", asdict(study))
         self.results: dict[Job, dict] = self._resume()
         self.progress = making.get("progress", True)
         making |= {"folder": tokens, "frames": study.frames, "size": study.size, "noise": study.noise}
@@ -274,23 +274,23 @@ class Comparison:
 
     def _resume(self) -> dict[Job, dict]:
         """Results from an earlier, stopped call; refuses a folder of an older form."""
-        records = self._kept.read()
+        records = self._file.read()
         if not all("evidence" in record for record in records):
             raise ValueError(
-                f'{self._kept.path} is of an older form: its results have a "key" in place of fields;'
+                f'{self._file.path} is of an older form: its results have a "key" in place of fields;'
                 " give another --folder or delete that file."
             )
         try:
             return dict(Job.split(record) for record in records)
         except (KeyError, TypeError) as error:
             raise ValueError(
-                f"{self._kept.path} holds a result that lacks {error}; give another --folder, or delete that line."
+                f"{self._file.path} holds a result that lacks {error}; give another --folder, or delete that line."
             ) from None
 
     def keep(self, job: Job, values: dict) -> None:
         """Keep a result, in memory and as a line of results.jsonl."""
         self.results[job] = values
-        self._kept.add(job.record(values))
+        self._file.add(job.record(values))
 
 
 def network(study: Study) -> dict:

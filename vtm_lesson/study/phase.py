@@ -383,6 +383,7 @@ def chosen(table: Sequence[Mapping]) -> dict[str, Cell]:
     boundary   learned minus random is told apart and smallest: the edge of where learning pays
     missed     oracle minus random is told apart and largest where learned minus random is not: a choice would pay, and
                learning does not find it
+    learned    learned minus random is largest
     """
     gap = {name: lambda row, name=name: row["minus_random"][name] for name in ("oracle", "learnable")}
     readable = [row for row in table if row["accuracy"]["oracle"][0] >= 0.5]
@@ -393,6 +394,7 @@ def chosen(table: Sequence[Mapping]) -> dict[str, Cell]:
         "smallest": sorted(readable, key=lambda row: abs(gap["oracle"](row)[0])),
         "boundary": sorted(learned, key=lambda row: gap["learnable"](row)[0]),
         "missed": sorted(missed, key=lambda row: -gap["oracle"](row)[0]),
+        "learned": sorted(table, key=lambda row: -gap["learnable"](row)[0]),
     }
     found: dict[str, Cell] = {}
     for rule, best in rules.items():

@@ -14,12 +14,14 @@
     lessons_learnable.py    lesson 07
     lessons_comparison.py   lesson 08, appendix C
     lessons_speed.py        lesson 09, appendix B
+    lessons_gradients.py    lesson 10
+    lessons_long.py         lesson 11
     lessons_data.py         lesson 12
     lessons_own.py          lesson 13
     slips.py                wrong answers made from a right one: a slip in one place, and what to say to it
     slips_NAME.py           such slips for lessons_NAME.py: slips_basics.py, slips_matching.py, slips_networks.py,
                             slips_chunks.py, slips_saliency.py, slips_learnable.py, slips_comparison.py,
-                            slips_speed.py, slips_data.py, slips_own.py
+                            slips_speed.py, slips_gradients.py, slips_long.py, slips_data.py, slips_own.py
     work.py                 the learner's own copies of the lessons, and how changes reach them
     lab.py                  the command that opens them in JupyterLab
 

@@ -78,6 +78,10 @@ LESSONS = {
         "lessons_speed",
         ("slowest_blocks", "amdahl", "median_speedup", "peak_score_memory", "swapped_flops", "other_baseline"),
     ),
+    "11_longer": (
+        "lessons_long",
+        ("level_chunks", "tokens_waiting", "film_map", "keep_best", "found_again"),
+    ),
     "12_real_datasets": (
         "lessons_data",
         (

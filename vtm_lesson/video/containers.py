@@ -129,8 +129,12 @@ class Survey:
     keys: tuple[int, ...]  # the same for those that can be decoded without any other
 
 
-def survey_of(path, name) -> Survey:
-    """Goes through the packets once, without decoding, and keeps none."""
+def survey_of(path, name, moments: bool = True) -> Survey:
+    """Goes through the packets once, without decoding, and keeps none.
+
+    moments: note when each frame is shown. Without, `shown` and `keys` are empty, and memory does not depend on the
+    film's length.
+    """
     container, stream = open_film(path, name)
     with container:
         count = untimed = 0
@@ -154,9 +158,10 @@ def survey_of(path, name) -> Survey:
                     untimed += 1
                     continue
                 first = min(first, start)
-                shown.append(pts)
-                if packet.is_keyframe:
-                    keys.append(pts)
+                if moments:
+                    shown.append(pts)
+                    if packet.is_keyframe:
+                        keys.append(pts)
                 if start >= last:
                     last, step = start, length
         except av.FFmpegError:
