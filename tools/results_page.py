@@ -181,11 +181,15 @@ def _phase(name: str) -> str:
         f" its own; chance is {100 / len(films.GESTURES):.1f}."
     )
     if report["trained"]:
+        axes = ("stature", "shown", "props", "gamma")
+        there = {str(study_phase.Cell(*(row[name] for name in axes))) for row in report["trained"]}
+        later = [words for rule, words in chosen.items() if report["chosen"][rule] not in there]
         told += (
-            f" Networks have {study['train']} films for training, {study['valid']} to choose the epoch,"
-            f" {study['test']} for the test, and without merging {study['whole']} seeds. Cells were chosen on the"
-            f" screen alone, by rule: {'; '.join(f'{rule}, {words}' for rule, words in chosen.items())}."
+            f" Networks have {study['train']} films for training, {study['valid']} to choose the epoch and"
+            f" {study['test']} for the test. Cells were chosen on the screen alone, by rule:"
+            f" {'; '.join(f'{rule}, {words}' for rule, words in chosen.items())}."
         )
+        told += f" Not trained yet: {'; '.join(later)}." * bool(later)
     return "\n\n".join([*parts, f"{told} {BOLD} {_made(report)}"])
 
 
