@@ -4,7 +4,7 @@
 # **You will** see all strategies side by side at one token budget, on many seeds, with three kinds of evidence · compute the
 # intervals yourself, and say when two strategies differ · find out what may be concluded, and what may not.
 #
-# **Time** 60 minutes · **Needs** lessons 04 to 07 · **Runs in** about 10 seconds, no GPU (it reads a stored study; the command
+# **Time** 75 minutes · **Needs** lessons 04 to 07 · **Runs in** about 10 seconds, no GPU (it reads a stored study; the command
 # that makes it again is below)
 
 # %%

@@ -4,7 +4,7 @@
 # **You will** merge a film that never lies in memory as a whole, chunks of chunks, frame by frame · keep the map back from every token to its second · find out
 # whether twelve seconds can be found again in an hour, and who finds them.
 #
-# **Time** 50 minutes · **Needs** [lesson 04](04_naive_vtm.ipynb) (chunks) and [lesson 07](07_learnable.ipynb) (saliency) · **Runs in** about
+# **Time** 65 minutes · **Needs** [lesson 04](04_naive_vtm.ipynb) (chunks) and [lesson 07](07_learnable.ipynb) (saliency) · **Runs in** about
 # half a minute, no GPU
 
 # %%
