@@ -497,9 +497,9 @@ for rule, cell in grid["chosen"].items():
 plots.show(when.trained_figure(grid))
 
 # %%
-for row in grid["trained"]:
-    cell = f"{row['shown']} of {grid['study']['frames']} frames, {reports.PLACE_WORDS[row['place']]}"
-    print(cell + "".join(f"   {name} {reports.percent(row['accuracy'][name])}" for name in ("random", "learnable", "oracle")))
+for row in sorted(grid["trained"], key=lambda row: (row["gamma"], row["stature"])):
+    cell = f"actor x{row['stature']:g} in {row['shown']} frames, {row['props']:2d} props, gamma {row['gamma']:2.0f}, {reports.PLACE_WORDS[row['place']]}"
+    print(f"{cell:82s}" + "   ".join(f"{name} {reports.percent(row['accuracy'][name])}" for name in ("random", "learnable", "oracle")))
 
 # %% [markdown]
 # **It can matter, and in the paper's order, too.** Look at the tall actor in 3 of 48 frames. Random targets end anywhere between 39 and 91%, from seed to seed; learned ones at 94 to 97% on average, perfect ones at

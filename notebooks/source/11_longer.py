@@ -142,7 +142,7 @@ path = Path(folder.name) / "ten_minutes.mp4"
 films.write(path, film)
 actor = torch.from_numpy(film.actor)
 print(f"{len(film.frames)} frames; the actor is there from second {enters} to {leaves - 1}, on {int(actor.sum())} of {actor.numel():,} patches")
-seen = (20, 150, enters + 2, enters + 8, 450, 580)
+seen = sorted((10, 150, enters + 2, enters + 8, 450, 580))
 plots.show(plots.frames(film.frames, seen, "Orange: the actor", captions=[f"second {s}" for s in seen]))
 
 # %%

@@ -54,7 +54,7 @@ TOKENS_WAITING = slips(
     (
         "chunk + parts * keep",
         "Add the chunk that is about to be merged and what waits above it: parts, of `keep` tokens each.",
-        "chunk - parts * keep; chunk; parts + parts * keep; chunk + (parts + keep); chunk + parts; chunk + keep; chunk "
+        "chunk; parts + parts * keep; chunk + (parts + keep); chunk + parts; chunk + keep; chunk "
         "+ keep * keep; chunk + parts * levels; chunk * parts * keep; (chunk + parts) * keep",
     ),
 )
@@ -73,18 +73,18 @@ FILM_MAP = slips(
     (
         "([], 0)",
         "The first chunk's outputs are the first of the level above: its numbers are not shifted.",
-        "([], -1); ([], 1)",
+        "([], -1)",
     ),
     (
         "above[group + start]",
         "The number of an output in the film is its number in its chunk plus what all chunks before have left; `above` "
         "says where that goes.",
-        "group[(group + start) % len(group)]; above[group - start]; group + start; above[group]; above[group] + start",
+        "group[(group + start) % len(group)]; above[group - start]; above[group] + start",
     ),
     (
         "int(group.max()) + 1",
         "A chunk leaves as many outputs as its largest number plus one.",
-        "int(group.max()) - 1; 1; int(group.min()) + 1; int(group.max()); len(group); len(group) - 1",
+        "int(group.max()) - 1; 1; int(group.min()) + 1",
     ),
 )
 
@@ -102,13 +102,13 @@ KEEP_BEST = slips(
         "scores.argsort(descending=True, stable=True)[:keep]",
         "Take the `keep` highest scores, no more and no fewer, and of equal ones the earlier.",
         "positions.argsort(descending=True, stable=True)[:keep]; scores.argsort(descending=True, stable=True)[:keep + "
-        "1]; scores.argsort(descending=True, stable=True)[:keep - 1]; scores.argsort(stable=True)[:keep]",
+        "1]; scores.argsort(descending=True, stable=True)[:keep - 1]",
     ),
     (
         "torch.arange(first, first + len(new))",
         "The new tokens stand at first, first + 1, ..., one position for each.",
         "torch.arange(first + 1, first + len(new) + 1); torch.arange(first - 1, first + len(new) - 1); "
-        "torch.arange(first - 1, first + len(new)); torch.arange(keep, keep + len(new)); torch.arange(len(new))",
+        "torch.arange(first - 1, first + len(new)); torch.arange(keep, keep + len(new))",
     ),
     (
         "return (scores[best], positions[best])",
@@ -137,7 +137,7 @@ FOUND_AGAIN = slips(
         "float(met.sum() / actor.sum())",
         "Recall: of the actor's patches, the share that is kept.",
         "float(met.sum() * actor.sum()); float(actor.sum() / met.sum()); float(met.sum()); float(actor.sum()); "
-        "float(met.sum() / kept.sum()); float(met.sum() / seconds.sum()); float(met.float().mean()); float(kept.sum() "
+        "float(met.sum() / seconds.sum()); float(met.float().mean()); float(kept.sum() "
         "/ actor.sum()); float(met.sum() / actor.numel()); float(actor.sum() / actor.sum()); float(seconds.sum() / "
         "actor.sum()); float(met.sum() / met.sum())",
     ),
@@ -146,7 +146,7 @@ FOUND_AGAIN = slips(
         "The second number: of the seconds that show the actor, the share with a kept patch of it.",
         "float(met.flatten(1).any(1).sum() * seconds.sum()); float(seconds.sum() / met.flatten(1).any(1).sum()); "
         "float(met.flatten(1).any(1).sum()); float(seconds.sum()); float(met.flatten(1).all(1).sum() / seconds.sum()); "
-        "float(met.sum() / seconds.sum()); float(met.flatten(1).any(1).sum() / len(seconds)); "
+        "float(met.sum() / seconds.sum()); "
         "float(met.flatten(1).any(1).sum() / actor.sum()); float(seconds.sum() / seconds.sum()); "
         "float(met.flatten(1).any(1).sum() // seconds.sum()); float(kept.view(actor.shape).flatten(1).any(1).sum() / "
         "seconds.sum()); float(met.flatten(0).any(0).sum() / seconds.sum())",
@@ -154,8 +154,7 @@ FOUND_AGAIN = slips(
     (
         "actor.flatten(1).any(1)",
         "A second shows the actor where one patch of it or more is the actor's.",
-        "actor.flatten(1).all(1); actor.flatten(1).sum(1); actor.any(1); actor.flatten(2).any(1); "
-        "actor.flatten(1).any(0)",
+        "actor.flatten(1).all(1); actor.any(1); actor.flatten(2).any(1); actor.flatten(1).any(0)",
     ),
     (
         "kept.view(actor.shape) & actor",
@@ -165,6 +164,6 @@ FOUND_AGAIN = slips(
     (
         "kept[positions] = True",
         "Mark the kept positions, and no others.",
-        "kept[positions] = False; kept[:] = True; kept = ~kept",
+        "kept[positions] = False",
     ),
 )
