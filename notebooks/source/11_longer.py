@@ -386,7 +386,8 @@ for name in ("random", "motion", "relative"):
 
 # %% [markdown]
 # Read it from below. The **oracle**, who knows where the actor is, keeps every patch: the budget is large enough, and the levels lose nothing. **Learned** saliency keeps nine patches in ten, and some of every
-# second, in ten minutes as in an hour: six times as much film takes nothing from it. Its two weaker forms say what the levels need. *Drawn* targets are drawn anew at every level, and chance gets another chance each time. With
+# second, of ten minutes. Of an hour it keeps nearly as many, and still some of every
+# second: six times as much film takes little from it. Its two weaker forms say what the levels need. *Drawn* targets are drawn anew at every level, and chance gets another chance each time. With
 # *means* for scores the rare is diluted. Both lose a part of the actor.
 #
 # **Motion** is a matter of the way of filming: it finds four patches in five where nothing but the actor moves, and next to none where the camera moves or others walk about. Taking the camera's motion away (*relative*) does not help here: vectors are
