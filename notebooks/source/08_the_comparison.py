@@ -429,7 +429,7 @@ plots.show(plots.frames(np.concatenate([film.frames for film in ends.values()]),
 
 # %% [markdown]
 # The **screen** asks evidence (a) in every one of the 54 corners of this grid: merge twice, average, read with a linear reader. Every seed has 200 films of its
-# own, and learns its saliency on the films of two other seeds. It took 45 minutes; the networks below take two hours more:
+# own, and learns its saliency on the films of two other seeds. Networks follow below. The command says what it will cost before it starts, and carries on where it was stopped:
 #
 # ```text
 # python -m vtm_lesson phase
