@@ -16,8 +16,9 @@ setup(
     package_dir={"vtm_lesson.data": "data", "vtm_lesson.notebooks": "notebooks"},
     package_data={
         "": ["py.typed", "*.pyi"],
+        "vtm_lesson.explorers": ["*.js"],
         "vtm_lesson.teaching": ["jupyter/*/*.json"],
-        "vtm_lesson.data": ["README.md", "films/*.mp4", "pictures/*.png", "results/*.json", "weights/*.safetensors"],
+        "vtm_lesson.data": ["README.md", "films/*.mp4", "pictures/*.webp", "results/*.json", "weights/*.safetensors"],
         "vtm_lesson.notebooks": [
             "LICENSE",
             *(f"{folder}{name}.ipynb" for folder in ("", "exercises/") for name in LESSONS),

@@ -307,8 +307,11 @@ def _joined(outputs: list[NotebookNode]) -> list[NotebookNode]:
 
 
 def _still(out: NotebookNode) -> NotebookNode:
-    """A widget cannot be stored without its random ids: a line of text stands in for it."""
+    """A widget cannot be stored without its random ids: what else its output holds stands in for it, or a line."""
     if WIDGET not in out.get("data", {}):
+        return out
+    del out.data[WIDGET]
+    if "image/png" in out.data:
         return out
     return new_output("display_data", data={"text/plain": "(interactive: run this cell to use it)"})
 

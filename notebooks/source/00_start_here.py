@@ -447,7 +447,9 @@ plots.show(plots.curves(gammas, series, "gamma: one target in ... tokens", "erro
 # %% [markdown]
 # ## Explore
 #
-# Move the sliders: `gamma`, and the frame. (On GitHub there are no sliders, only the picture further up.)
+# Run the cell, then move the sliders: `gamma`, and the frame. Click a patch of the film, and see in which patches of all
+# frames its group lies. The merging happens in the page itself, and nothing that you do there changes the cells below.
+# (Where nothing can be moved, as on GitHub, there is a still picture of one frame.)
 
 # %% tags=["nbval-ignore-output"]
 from vtm_lesson import explorers
@@ -455,8 +457,10 @@ from vtm_lesson import explorers
 explorers.explore(clip)
 
 # %% [markdown]
-# Two things to try. Go to a frame in which the walking figure covers another one, and raise gamma step by step: whose
-# colours win? Then find the first gamma at which you see that something which *stands* has suffered (the quiz asks why).
+# Things to try. Go to a frame in which the walking figure covers another one, and raise gamma step by step: whose
+# colours win? Find the first gamma at which you see that something which *stands* has suffered (the quiz asks why). Click
+# a patch of pavement, then one of the walking figure: whose group reaches through more frames? And choose "every gamma-th
+# token" in place of the staggered ones: what becomes of the moon? (Lesson 04 says why.)
 
 # %% [markdown]
 # ## Your own film

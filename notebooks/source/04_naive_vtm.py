@@ -670,7 +670,20 @@ for name, targets in designs.items():
 # The averages are all near a sixth. But with the comb it is luck which film comes off well. That is a fault of the layout, not of the
 # idea, and it concerns everybody who compares mergers: beside a baseline with a comb, another merger may look better than it is. This is
 # why lesson 08 has a control with random targets.
+
+# %% [markdown]
+# ### Under your own hand
 #
+# A film of 12 frames, 10 x 10 patches each. Try gamma 5, then 4, 3 and 6: which of them make a comb, and why? Move `offset` at
+# gamma 5 and watch the actor's share of the targets, and its weight in the mean. Then mark places of the frame yourself (click in the right
+# picture) and give the actor more.
+
+# %% tags=["nbval-ignore-output"]
+from vtm_lesson import explorers
+
+explorers.paint_targets()
+
+# %% [markdown]
 # The package's `staggered=True` takes in run $j$ the token that lies a share $0.618\,j \bmod 1$ into it. (0.618 is the golden ratio
 # less one: these shares are spread evenly and never repeat.) It needs to know nothing of the grid, and so it works in later blocks, too,
 # where tokens no longer lie on one. In a network it goes in as any partition does:

@@ -54,7 +54,7 @@ def run(code: str, folder: Path) -> str:
 
 def test_code_picture_and_both_commands_are_on_the_first_screen():
     screen = "\n".join(TEXT.splitlines()[:FIRST_SCREEN])
-    assert blocks(screen) and re.search(r"^!\[.{20,}\]\(data/pictures/\w+\.png\)$", screen, flags=re.MULTILINE)
+    assert blocks(screen) and re.search(r"^!\[.{20,}\]\(data/pictures/\w+\.webp\)$", screen, flags=re.MULTILINE)
     assert "\n    make lab" in screen and "\n    make test" in screen
 
 

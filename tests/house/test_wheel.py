@@ -208,7 +208,7 @@ def test_its_lab_copies_the_lessons_into_the_current_folder(installed):
 
 
 def test_what_it_makes_goes_into_the_current_folder(installed):
-    before = {path: path.stat().st_mtime for path in installed.target.rglob("*") if path.suffix in (".json", ".png")}
+    before = {path: path.stat().st_mtime for path in installed.target.rglob("*") if path.suffix in (".json", ".webp")}
     code = """
 from pathlib import Path
 from vtm_lesson.measuring import bench, bench_operator
@@ -217,9 +217,9 @@ from vtm_lesson.plots.__main__ import main
 bench.PARTS = {"operator": (lambda **_: {"rows": []}, lambda _: "measured", {})}
 bench.main(["--part", "operator"])
 main(["readme"])
-print(sorted(path.name for path in Path().iterdir() if path.suffix in (".json", ".png")))
+print(sorted(path.name for path in Path().iterdir() if path.suffix in (".json", ".webp")))
 """
-    assert installed.python("-W", "ignore", "-c", code).splitlines()[-1] == "['bench_operator.json', 'merging.png']"
+    assert installed.python("-W", "ignore", "-c", code).splitlines()[-1] == "['bench_operator.json', 'merging.webp']"
     assert all(path.stat().st_mtime == then for path, then in before.items())
 
 

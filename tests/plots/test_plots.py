@@ -21,6 +21,7 @@ from vtm_lesson import films, plots
 from vtm_lesson.measuring import machine
 from vtm_lesson.merging import Merge, match, match_plain, nearest
 from vtm_lesson.partition import uniform
+from vtm_lesson.paths import data_path
 from vtm_lesson.plots import strips, style
 from vtm_lesson.plots.__main__ import main as readme_picture
 
@@ -288,10 +289,16 @@ def test_readme_picture(tmp_path, capsys):
         films.sample("square")
     except FileNotFoundError as absent:
         pytest.skip(str(absent))
-    path = tmp_path / "pictures" / "merging.png"
+    path = tmp_path / "pictures" / "merging.webp"
     readme_picture(["readme", str(path)])
-    assert "11,760 patches in 1,960 groups" in capsys.readouterr().out
+    assert "11,760 patches drawn from 1,960" in capsys.readouterr().out
     assert path.stat().st_size < 300_000
+    with Image.open(path) as loop, Image.open(data_path() / "pictures" / "merging.webp") as stored:
+        assert loop.n_frames == 60 and loop.info["loop"] == 0, "it plays, over and over"
+        assert (loop.size, loop.n_frames) == (stored.size, stored.n_frames)
+        loop.seek(30)
+        stored.seek(30)
+        assert np.abs(np.asarray(loop.convert("RGB"), float) - np.asarray(stored.convert("RGB"))).mean() < 2
     with pytest.raises(SystemExit, match="usage"):
         readme_picture(["paint"])
 

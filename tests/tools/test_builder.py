@@ -139,6 +139,15 @@ def test_the_solved_lesson_is_executed_and_complete(built: Path):
     assert code[4].outputs[0].data["text/plain"] == lesson_rules.WIDGET_LINE
 
 
+def test_an_explorer_is_stored_as_its_picture_and_data_without_the_widget():
+    view = {build_lessons.WIDGET: {"model_id": "random"}}
+    data = {"image/png": "a", "text/plain": "b", "application/vnd.vtm-lesson.explorer+json": {"explorer": "film"}}
+    kept = build_lessons._still(
+        nbformat.v4.new_output("display_data", data=view | data, metadata={"image/png": {"alt": "b"}})
+    )
+    assert kept.data == data and kept.metadata == {"image/png": {"alt": "b"}}
+
+
 def test_the_exercise_notebook_gives_nothing_away(built: Path):
     nb = build_lessons.load(built / "exercises" / "07_tiny.ipynb")
     text = sources(nb)

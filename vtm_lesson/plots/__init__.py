@@ -16,7 +16,7 @@
     trees.py      chunks of chunks: what waits in a tree of merges, and when kept tokens are from
     puzzles.py    what is given, what is wanted, and one's own answer; keys as arrows
 
-    python -m vtm_lesson.plots readme      # makes the picture at the top of the README, data/pictures/merging.png
+    python -m vtm_lesson.plots readme      # makes the film at the top of the README, data/pictures/merging.webp
 
 What belongs here: drawing. What is drawn comes as arrays, Merges and tables.
 """

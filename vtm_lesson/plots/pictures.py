@@ -4,7 +4,7 @@ Every function returns a `Picture`: a matplotlib `Figure` with a text alternativ
 is drawn; `show(fig)` puts both into a notebook. Films are (L, H, W, 3), uint8 or numbers from 0 to 1; a grid (L, h, w)
 cuts them into L * h * w patches, one token each, row by row and frame by frame.
 
-    python -m vtm_lesson.plots readme      # makes the picture at the top of the README, data/pictures/merging.png
+    python -m vtm_lesson.plots readme      # makes the film at the top of the README, data/pictures/merging.webp
 """
 
 from __future__ import annotations
