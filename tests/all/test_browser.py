@@ -77,3 +77,74 @@ def test_lesson_00_opens_to_work_in_and_the_solved_one_is_a_click_away(browser, 
     assert page.get_by_text("Validate", exact=True).count() == page.get_by_text("Create Assignment").count() == 0
     page.close()
     assert {path: path.read_bytes() for path in files} == files, "opening a lesson changes nothing"
+
+
+def cell_with(page, words: str):
+    """The cell whose input has these words, scrolled to; JupyterLab draws cells as they come near."""
+    cell = page.locator(".jp-NotebookPanel:not(.lm-mod-hidden) .jp-CodeCell", has_text=words).first
+    cell.scroll_into_view_if_needed(timeout=60_000)
+    return cell
+
+
+def run(page, cell) -> str:
+    """Run one cell and wait for it; what it printed."""
+    prompt = cell.locator(".jp-InputPrompt")
+    before = prompt.inner_text()
+    cell.locator(".cm-content").click()
+    page.keyboard.press("Control+Enter")
+    for _ in range(600):
+        now = prompt.inner_text()
+        if now != before and re.search(r"\[\d+\]", now):
+            return cell.locator(".jp-OutputArea").inner_text()
+        time.sleep(0.1)
+    pytest.fail(f"the cell does not end within a minute: {now}")
+
+
+def write(page, cell, code: str) -> None:
+    cell.locator(".cm-content").click()
+    page.keyboard.press("Control+a")
+    page.keyboard.insert_text(code)
+
+
+def test_a_learner_runs_lesson_00_explores_answers_reads_a_hint_and_finds_it_all_again(browser, lab):
+    address, folder = lab
+    page = browser.new_page(viewport={"width": 1280, "height": 1000})
+    wrong = []
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+    page.goto(address)
+    page.locator(".jp-Notebook .jp-RenderedMarkdown h1").first.wait_for(timeout=60_000)
+    page.get_by_text("Run", exact=True).first.click()
+    page.get_by_text("Run All Cells", exact=True).click()
+
+    explorer = page.locator(".vtm-explorer")
+    explorer.first.wait_for(timeout=300_000, state="attached")
+    explorer.scroll_into_view_if_needed()
+    page.wait_for_function("document.querySelector('.vtm-explorer').dataset.answers > 0", timeout=60_000)
+    picture = "document.querySelectorAll('.vtm-explorer canvas')[1].toDataURL()"
+    before, answers = page.evaluate(picture), int(explorer.get_attribute("data-answers"))
+    page.get_by_text("Python 3 (ipykernel) | Idle").wait_for(timeout=300_000)  # cells that end take the focus
+    gamma = explorer.get_by_label("gamma", exact=True)
+    gamma.focus()
+    page.keyboard.press("ArrowRight")
+    page.wait_for_function("n => document.querySelector('.vtm-explorer').dataset.answers > n", arg=answers)
+    assert page.evaluate(picture) != before, "the picture follows the slider"
+
+    stub, check = cell_with(page, "def token_position()"), cell_with(page, "checks.token_position(token_position)")
+    for answer, mark in (("return 7, 5, 3997", False), ("return 5, 7, 3997", True)):
+        write(page, stub, f"def token_position():\n    {answer}")
+        run(page, stub)
+        assert run(page, check).lstrip().startswith("\N{CHECK MARK}") is mark
+    hint = page.locator("details", has_text="Hint 1").first
+    hint.locator("summary").click()
+    assert len(hint.locator("p").first.inner_text()) > 20
+
+    page.keyboard.press("Control+s")
+    lesson = folder / "00_start_here.ipynb"
+    for _ in range(100):
+        if "return 5, 7, 3997" in lesson.read_text(encoding="utf-8"):
+            break
+        time.sleep(0.1)
+    page.reload()
+    cell_with(page, "def token_position()").get_by_text("return 5, 7, 3997").wait_for(timeout=60_000)
+    assert wrong == []
+    page.close()

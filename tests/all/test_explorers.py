@@ -158,7 +158,7 @@ def row(page, start: str) -> list[str]:
 def test_the_painter_has_pythons_numbers(opened):
     shown = explorers.paint_targets(gamma=5)
     page = opened(shown)
-    film = films.make(3, "roaming", frames=12, size=80, patch=8)
+    film = films.make(3, "roaming", frames=12, size=80, patch=8, grain=0)
     actor, keys = torch.from_numpy(film.actor.ravel()).double(), film_keys(film.frames)
     for gamma, offset, kind in ((5, 0, "uniform"), (5, 1, "uniform"), (6, 0, "staggered"), (4, 0, "centre")):
         moved(page, "targets", kind)

@@ -72,7 +72,8 @@ def test_a_notebook_stores_a_picture_its_words_and_what_a_page_needs(film, monke
 
 def test_with_a_kernel_it_is_a_widget_of_the_same_module_and_data(film, monkeypatch):
     (data, _), _ = shown_by(film, monkeypatch, kernel=object())
-    assert "application/vnd.jupyter.widget-view+json" in data and page.MIME in data
+    assert set(data) == {page.WIDGET, page.MIME, "image/png", "text/plain"}
+    assert data["text/plain"] == film.still.alt
     widget = page.widget_class("film")(data=film.data)
     assert widget.data == film.data and page.joined("film") in widget._esm
     assert page.widget_class("film") is page.widget_class("film")

@@ -15,7 +15,7 @@ def test_the_page_is_given_a_film_of_each_way():
 def test_the_still_figure_is_the_actors_share_by_offset():
     fig = explorers.paint_targets(gamma=5).still
     lines = [line.get_ydata() for line in fig.axes[0].lines]
-    actor = films.make(3, "roaming", frames=12, size=80, patch=8).actor.ravel()
+    actor = films.make(3, "roaming", frames=12, size=80, patch=8, grain=0).actor.ravel()
     expected = [100 * actor[offset::5].mean() for offset in range(5)]
     assert any(np.allclose(np.asarray(values, float), expected) for values in lines if len(values) == 5)
     assert "by offset" in fig.alt

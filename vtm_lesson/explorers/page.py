@@ -19,6 +19,7 @@ from typing import Any
 from ..plots.style import Picture, png
 
 MIME = "application/vnd.vtm-lesson.explorer+json"  # how a stored notebook tells a page which explorer stands here
+WIDGET = "application/vnd.jupyter.widget-view+json"
 HERE = Path(__file__).parent
 IMPORT = re.compile(r'^import\s[^;]*?from\s+"\./(\w+)\.js";\n', re.MULTILINE)
 EXPORT = re.compile(r"^export (?=(async )?(function|const|class)\b)", re.MULTILINE)
@@ -84,7 +85,8 @@ def _widget(name: str, data: dict[str, Any]) -> dict[str, Any]:
         bundle = widget_class(name)(data=data)._repr_mimebundle_()
     except ImportError:
         return {}
-    return dict(bundle[0] if isinstance(bundle, tuple) else bundle or {})
+    found = bundle[0] if isinstance(bundle, tuple) else bundle or {}
+    return {kind: value for kind, value in found.items() if kind == WIDGET}  # its text is all the data once more
 
 
 @functools.cache

@@ -25,7 +25,7 @@ def paint_targets(partition: str = "uniform", gamma: int = 5, seed: int = 3) -> 
     gamma : int, optional
         The partition factor that it begins with, 2 to 25.
     seed : int, optional
-        Of the painted films, one of each way of filming: 12 frames of 10 x 10 patches.
+        Of the painted films, one of each way of filming: 12 frames of 10 x 10 patches, without grain.
 
     Returns
     -------
@@ -47,7 +47,7 @@ def paint_targets(partition: str = "uniform", gamma: int = 5, seed: int = 3) -> 
         raise ValueError(f"partition is {partition!r}; the painter begins with one of {', '.join(PARTITIONS)}.")
     if not (2 <= gamma <= 25 and gamma == int(gamma)):
         raise ValueError(f"gamma is {gamma!r}; the painter takes whole numbers from 2 to 25.")
-    painted = {way: films.make(seed, way, frames=FRAMES, size=8 * SIDE, patch=8) for way in films.WAYS}
+    painted = {way: films.make(seed, way, frames=FRAMES, size=8 * SIDE, patch=8, grain=0) for way in films.WAYS}
     data = {"frames": FRAMES, "height": SIDE, "width": SIDE, "gamma": gamma, "partition": partition, "kind": "roaming"}
     data["films"] = {way: _stored(film) for way, film in painted.items()}
     words = (

@@ -46,15 +46,16 @@ export function make(tag, attributes = {}, ...children) {
     if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
     else if (value !== undefined && value !== false) element.setAttribute(name, value === true ? "" : value);
   }
+  // What can have the focus keeps its keys: JupyterLab would take letters and arrows for its own commands.
+  if (["input", "select", "button"].includes(tag) || "tabindex" in attributes) element.setAttribute("data-lm-suppress-shortcuts", "true");
   element.append(...children);
   return element;
 }
 
-/** The explorer's own box in `el`: with a name for screen readers, its style, and keys that notebooks leave to it. */
+/** The explorer's own box in `el`: with a name for screen readers, and its style. */
 export function box(el, name, ...children) {
   const root = make("div", { class: "vtm-explorer", role: "group", "aria-label": name, "data-explorer": name },
     make("style", {}, STYLE), ...children);
-  root.dataset.lmSuppressShortcuts = "true"; // else JupyterLab takes letters and arrows for its own commands
   el.replaceChildren(root);
   return root;
 }
