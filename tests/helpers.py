@@ -4,8 +4,13 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from unittest import mock
 
+import numpy as np
 import torch
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import to_rgba
+from matplotlib.text import Text
 from torch import nn
 
 from vtm_lesson import films
@@ -81,3 +86,49 @@ def assert_refused(exercise, says, answer, capsys):
     assert "stopped with" not in out, f"the answer fails in place of being wrong: {out}"
     named = {words for words, _ in exercise.mistakes if words in out}
     assert len(named) == (says is not None) and (says or "") in "".join(named), out
+
+
+def contrast(one, other):
+    """The contrast ratio of two colours (r, g, b) from 0 to 1, as WCAG 2 defines it: 1 to 21."""
+    light = []
+    for colour in (one, other):
+        linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in colour[:3]]
+        light.append(0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2])
+    return (max(light) + 0.05) / (min(light) + 0.05)
+
+
+def illegible(fig):
+    """What in a figure cannot be read well: words of too little contrast (below 4.5), and words that a line strikes.
+
+    A word with a ground of its own or a rim (path effects) is struck by nothing.
+    """
+    canvas = FigureCanvasAgg(fig)
+    drawn = []
+    draw = Text.draw
+    with mock.patch.object(Text, "draw", lambda text, *rest: (drawn.append(text), draw(text, *rest))[1]):
+        canvas.draw()
+    words = [text for text in dict.fromkeys(drawn) if text.get_visible() and text.get_text().strip()]
+    boxes = [text.get_window_extent(canvas.get_renderer()) for text in words]
+    with mock.patch.object(Text, "draw", lambda *_: None):  # all is laid out as before
+        canvas.draw()
+    picture = np.asarray(canvas.buffer_rgba())[..., :3] / 255
+    height, width = picture.shape[:2]
+    problems = []
+    for text, box in zip(words, boxes, strict=True):
+        left, right = int(max(0, box.x0 + 1)), int(min(width, box.x1 - 1))
+        top, bottom = int(max(0, height - box.y1 + 1)), int(min(height, height - box.y0 - 1))
+        behind = picture[top:bottom, left:right].reshape(-1, 3)
+        if not len(behind):
+            continue
+        colours, counts = np.unique((behind * 15).round().astype(int), axis=0, return_counts=True)
+        ground = colours[counts.argmax()] / 15
+        if text.get_bbox_patch() is not None and text.get_bbox_patch().get_facecolor()[3] > 0.5:
+            ground, behind = np.asarray(text.get_bbox_patch().get_facecolor()[:3]), behind[:0]
+        ink = to_rgba(text.get_color(), text.get_alpha())
+        seen = ink[3] * np.asarray(ink[:3]) + (1 - ink[3]) * ground
+        if contrast(seen, ground) < 4.5 and not text.get_path_effects():
+            problems.append(f"{text.get_text()!r}: contrast {contrast(seen, ground):.1f}")
+        strikes = [contrast(one, ground) > 1.6 for one in behind]
+        if not text.get_path_effects() and np.mean(strikes or [0]) > 0.04:
+            problems.append(f"{text.get_text()!r}: struck by something, {np.mean(strikes):.0%} of what is behind it")
+    return problems

@@ -82,7 +82,9 @@ export function explore(el, data) {
       part.pen.putImageData(new ImageData(pixels.slice(at * size, (at + 1) * size), width * PATCH, height * PATCH), 0, 0);
     }
     const group = merge.group[chosen];
-    outline(left.pen, film, at, (token) => merge.group[token] === group, chosen);
+    if (film.actor) outline(left.pen, film, at, (token) => film.actor[token] > 0, "#fff");
+    outline(left.pen, film, at, (token) => merge.group[token] === group, COLOURS.yellow);
+    ring(left.pen, film, at, chosen);
     drawAll(group);
     const n = film.frames * height * width;
     const left_over = merge.keep.length;
@@ -171,6 +173,7 @@ export function explore(el, data) {
   function show(next, at) {
     film = next;
     merge = null;
+    left.words.textContent = film.actor ? "the film; the actor in white" : "the film";
     for (const part of [left, right]) {
       part.canvas.width = film.width * PATCH;
       part.canvas.height = film.height * PATCH;
@@ -291,11 +294,11 @@ function recalled(actor, targets) {
   return met / shown;
 }
 
-/** The edges of the patches of a frame for which `inside` is true, and a ring round the chosen one. */
-function outline(pen, film, frame, inside, chosen) {
+/** The edges of the patches of a frame for which `inside` is true. */
+function outline(pen, film, frame, inside, inner) {
   const { width, height } = film;
   const token = (row, column) => (row < 0 || column < 0 || row >= height || column >= width ? -1 : (frame * height + row) * width + column);
-  for (const [colour, thick] of [["#000", 3], [COLOURS.yellow, 1]]) {
+  for (const [colour, thick] of [["#000", 3], [inner, 1]]) {
     pen.strokeStyle = colour;
     pen.lineWidth = thick;
     pen.beginPath();
@@ -310,6 +313,10 @@ function outline(pen, film, frame, inside, chosen) {
     }
     pen.stroke();
   }
+}
+
+/** A ring in the chosen patch, if it is of this frame. */
+function ring(pen, { width, height }, frame, chosen) {
   if (Math.floor(chosen / (width * height)) !== frame) return;
   const i = chosen % (width * height);
   pen.strokeStyle = COLOURS.vermillion;

@@ -16,10 +16,11 @@ from matplotlib.patheffects import Normal, Stroke
 from matplotlib.text import Annotation
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
-from .style import BLACK, BLUE, COLOURS, GREY, MARKERS, WIDTH, Picture, number, styled
+from .style import BLACK, BLUE, COLOURS, GREY, MARKERS, WIDTH, Picture, ink, number, styled
 
 PLAIN = "#c4c4c4"  # of bars that are there to compare with
 MARKED: dict[str, Any] = {"facecolor": BLUE, "edgecolor": "white", "hatch": "///", "linewidth": 0}
+_AT_END: dict[str, Any] = {"textcoords": "offset points", "va": "center", "annotation_clip": False}
 _ABOVE: dict[str, Any] = {"xycoords": ("data", "axes fraction"), "textcoords": "offset points"}
 
 
@@ -521,10 +522,7 @@ def _mean(values) -> np.ndarray:
 
 def _name_ends(fig: Picture, ax: Axes, ends: list) -> None:
     """Write each line's name at its end, moved apart where names would cover each other."""
-    notes = [
-        ax.annotate(name, (x, y), (8, 0), textcoords="offset points", va="center", color=colour, annotation_clip=False)
-        for x, y, name, colour in ends
-    ]
+    notes = [ax.annotate(name, (x, y), (8, 0), **_AT_END, color=ink(colour)) for x, y, name, colour in ends]
     fig.draw_without_rendering()  # after which the axes have their size
     points = 72 / fig.dpi
     height = [ax.transData.transform((x, y))[1] * points for x, y, *_ in ends]

@@ -9,7 +9,7 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.patches import Rectangle
 from numpy.typing import ArrayLike
 
-from .style import BLACK, BLUE, VERMILLION, WIDTH, Picture, styled
+from .style import BLUE, VERMILLION, WIDTH, Picture, ink_on, styled
 
 SHADES = LinearSegmentedColormap.from_list("below and above zero", [VERMILLION, "#ffffff", BLUE])
 UNDECIDED = "#d4d4d4"
@@ -103,8 +103,7 @@ def _cell(ax, x: int, y: int, triple: np.ndarray, highest: float) -> str:
     told = low > 0 or high < 0
     colour = SHADES(0.5 + 0.5 * mean / highest) if told else UNDECIDED
     ax.add_patch(Rectangle((x - 0.48, y - 0.46), 0.96, 0.92, facecolor=colour, edgecolor="none"))
-    dark = told and abs(mean) > 0.6 * highest
     text = f"{round(100 * mean):+d}".replace("-", "\N{MINUS SIGN}")
-    ax.text(x, y, text, ha="center", va="center", fontsize=8, color="white" if dark else BLACK,
+    ax.text(x, y, text, ha="center", va="center", fontsize=8, color=ink_on(colour),
             fontweight="bold" if told else "normal")  # fmt: skip
     return text if told else f"not told apart from 0 ({text})"

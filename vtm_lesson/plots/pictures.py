@@ -19,7 +19,7 @@ from ..merging.matching import match, nearest
 from ..merging.merge import Merge
 from ..merging.partition import Grid, uniform
 from . import strips
-from .style import BLACK, BLUE, GREY, ORANGE, VERMILLION, WIDTH, Picture, number, styled
+from .style import BLACK, BLUE, GREY, ORANGE, VERMILLION, WIDTH, Picture, ink_on, number, styled
 
 
 @styled
@@ -300,8 +300,8 @@ def matching(
             zorder=3,
         )
         for i in side:
-            dark = colours is not None and float(np.dot(strips.array(colours)[i], (0.3, 0.59, 0.11))) < 0.5
-            ax.text(x, height[i], names[i], ha="center", va="center", zorder=4, color="white" if dark else BLACK)
+            colour = BLACK if colours is None else ink_on(tuple(strips.array(colours)[i]))
+            ax.text(x, height[i], names[i], ha="center", va="center", zorder=4, color=colour)
     ax.set(xlim=(-0.15, 1.15), ylim=(rows, 0), yticks=[])
     ax.set_xticks([0, 1], ["sources", "targets"])
     ax.tick_params(length=0)
@@ -332,9 +332,8 @@ def attention(
     image = ax.imshow(weights, cmap="viridis", interpolation="nearest")
     ax.grid(False)
     if max(weights.shape) <= 10:
-        middle = (weights.min() + weights.max()) / 2
         for (i, j), value in np.ndenumerate(weights):
-            colour = BLACK if value > middle else "white"
+            colour = ink_on(image.to_rgba(value)[:3])
             ax.text(j, i, f"{value:.2f}", ha="center", va="center", fontsize=8, color=colour)
     if names is not None:
         ax.set_xticks(range(weights.shape[1]), names[: weights.shape[1]])
@@ -359,13 +358,13 @@ def attention_change(before, after, names: tuple[str, str] = ("before", "after")
     for i, (ax, name, weights) in enumerate(panels):
         last = i == 2
         low, high = (-widest, widest) if last else (0, most)
-        ax.imshow(weights, cmap="PuOr_r" if last else "viridis", vmin=low, vmax=high, interpolation="nearest")
+        image = ax.imshow(weights, cmap="PuOr_r" if last else "viridis", vmin=low, vmax=high, interpolation="nearest")
         ax.grid(False)
         ax.set(title=name, xlabel="key", ylabel="" if i else "query")
         for (row, column), value in np.ndenumerate(weights):
-            dark = abs(value) < 0.6 * widest if last else value > most / 2  # the ground is light
+            colour = ink_on(image.to_rgba(value)[:3])
             text = f"{round(value, 2) + 0.0:+.2f}" if last else f"{value:.2f}"
-            ax.text(column, row, text, ha="center", va="center", fontsize=7.5, color=BLACK if dark else "white")
+            ax.text(column, row, text, ha="center", va="center", fontsize=7.5, color=colour)
     fig.suptitle(title)
     columns = ", ".join(f"{number(round(value, 2) + 0.0)} in column {j}" for j, value in enumerate(change.mean(0)))
     shape = f"{change.shape[0]} by {change.shape[1]}"

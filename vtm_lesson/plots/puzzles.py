@@ -443,11 +443,12 @@ def arrows(
     low, high = spread.min(0) - 0.12 * size, spread.max(0) + 0.12 * size
     ax.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), aspect="equal")
     shape = (high[1] - low[1]) / (high[0] - low[0])
-    fig.set_size_inches(WIDTH * 0.62, min(max((WIDTH * 0.62 - 0.7) * shape, 1.2), 5) + 0.55 + (0.25 if title else 0))
+    fig.set_size_inches(WIDTH * 0.62, min(max((WIDTH * 0.62 - 0.7) * shape, 1.2), 5) + 0.8 + (0.25 if title else 0))
     ax.set_xlabel("first number of the key")
     ax.set_ylabel("second number")
     handles = [ax.plot([], [], color=c, linestyle=d)[0] for c, d in ((BLACK, "-"), (BLUE, (0, (4, 2))))]
-    ax.legend(handles, ["targets", "sources"], frameon=False, loc="best", handlelength=3)
+    names = ["targets", "sources"]  # above the axes, where no arrow goes
+    fig.legend(handles, names, loc="outside upper right", ncols=2, frameon=False, borderpad=0, handlelength=3)
     words = [
         f"{i} ({'target' if i in chosen else 'source'}) {'points ' if i == 0 else ''}to {degrees[i]:.0f}° "
         f"with length {number(lengths[i])}"

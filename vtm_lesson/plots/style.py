@@ -14,6 +14,7 @@ from typing import Any, ParamSpec
 
 import matplotlib
 import numpy as np
+from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 from PIL import Image
 
@@ -50,6 +51,31 @@ STYLE: dict[Any, Any] = {  # matplotlib's stubs want each key as a literal
 P = ParamSpec("P")
 # Photographs make large PNGs; above this many bytes a figure is stored with 256 colours.
 LARGE = 100_000
+
+
+CONTRAST = 4.5  # of words on white, at least (WCAG 2, level AA)
+
+
+def ink(colour: Any) -> str:
+    """The colour for words on white: the same hue, darkened until it can be read."""
+    rgb = np.array(to_rgb(colour))
+    for share in np.arange(0, 1.0, 0.02):
+        if 1.05 / (_luminance(rgb) + 0.05) >= CONTRAST:
+            break
+        rgb = np.array(to_rgb(colour)) * (1 - share)
+    return to_hex(tuple(rgb))
+
+
+def ink_on(colour: Any) -> str:
+    """Black or white, whichever can be read better on that ground; one of them always has a contrast above 4.5."""
+    light = _luminance(np.array(to_rgb(colour)))
+    return BLACK if (light + 0.05) / 0.05 >= 1.05 / (light + 0.05) else "white"
+
+
+def _luminance(rgb: np.ndarray) -> float:
+    """Relative luminance of a colour, 0 to 1 (WCAG 2)."""
+    linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+    return float(linear @ (0.2126, 0.7152, 0.0722))
 
 
 class Picture(Figure):

@@ -240,11 +240,7 @@ hard_and_soft = Learned(
         "`hard + soft - soft.detach()`",
     ),
     mistakes=(
-        ("That is the soft choice: forwards the result must be `hard`.", lambda h, s: s),
-        (
-            "The two are the wrong way round: forwards this is soft, backwards it has no slope.",
-            lambda h, s: s + h - h.detach(),
-        ),
+        ("That is the soft choice, or the two are swapped: forwards the result must be `hard`.", lambda h, s: s),
         ("That is their sum; forwards the result must be `hard`.", lambda h, s: h + s),
         ("That is their product; forwards the result must be `hard`.", lambda h, s: h * s),
         *slips_gradients.HARD_AND_SOFT,
@@ -294,13 +290,8 @@ gated_attention = Learned(
             lambda q, k, v, z: ((q @ k.T + z.log()) / q.shape[1] ** 0.5).softmax(1) @ v,
         ),
         (
-            "The weights were multiplied by z after the softmax: they no longer add up to 1.",
+            "The weights, or the values, were multiplied by z after the softmax: the weights no longer add up to 1.",
             lambda q, k, v, z: ((q @ k.T / q.shape[1] ** 0.5).softmax(1) * z) @ v,
-        ),
-        (
-            "The values were multiplied by z: a token of half a gate then says half of what it says. It shall say it "
-            "half as loud beside the others.",
-            lambda q, k, v, z: (q @ k.T / q.shape[1] ** 0.5).softmax(1) @ (z[:, None] * v),
         ),
         (
             "z has no effect. Was it added along the queries? It belongs to the keys, the columns.",

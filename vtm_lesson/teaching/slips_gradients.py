@@ -39,7 +39,7 @@ ORDERED_CHANCE = slips(
         "left.softmax(0)[token]",
         "The chance of one draw is the softmax of the scores that are left, at the token that was drawn.",
         "left[token].sigmoid(); left.sigmoid()[token]; left.log_softmax(0)[token]; left.softmax(0).max(); "
-        "left.exp()[token]; scores.softmax(0)[token]; left[token]",
+        "left.exp()[token]; left[token]",
     ),
     (
         "-torch.inf",
@@ -84,7 +84,7 @@ AGAINST_OTHERS = slips(
     (
         "losses - others",
         "The baseline is taken from the loss: a draw that was worse than the others gets a number above 0.",
-        "losses + others; others; losses; others - losses; losses / others; draws - others; losses - losses",
+        "losses; losses / others; draws - others; losses - losses",
     ),
 )
 
@@ -103,14 +103,13 @@ RELAXED_CHOICE = slips(
     (
         "range(k)",
         "There are k rounds, one for each token to be chosen.",
-        "range(k + 1); range(k - 1); range(1); range(len(scores))",
+        "range(k + 1); range(k - 1); range(len(scores))",
     ),
     (
         "(scores / temperature).softmax(0)",
         "Each round is a softmax of the scores divided by the temperature.",
-        "scores.softmax(0); (scores * temperature).softmax(0); (scores - temperature).softmax(0); (scores / "
-        "temperature).sigmoid(); (-scores / temperature).softmax(0); scores / temperature; (temperature / "
-        "scores).softmax(0); (scores / total).softmax(0)",
+        "(scores / temperature).sigmoid(); (-scores / temperature).softmax(0); scores / temperature; "
+        "(temperature / scores).softmax(0); (scores / total).softmax(0)",
     ),
     (
         "total + p",
@@ -120,7 +119,7 @@ RELAXED_CHOICE = slips(
     (
         "return total",
         "Return the sum of the k softmaxes.",
-        "return _; return p; return scores",
+        "return _; return scores",
     ),
     (
         "torch.log((1 - p).clamp(min=1e-06))",
@@ -133,9 +132,8 @@ RELAXED_CHOICE = slips(
     (
         "scores + torch.log((1 - p).clamp(min=1e-06))",
         "log(1 - p) is added to the scores as they are, not divided by the temperature.",
-        "torch.log((1 - p).clamp(min=1e-06)); scores; scores - torch.log((1 - p).clamp(min=1e-06)); k + torch.log((1 - "
-        "p).clamp(min=1e-06)); scores / temperature + torch.log((1 - p).clamp(min=1e-06)); scores + "
-        "temperature * torch.log((1 - p).clamp(min=1e-06))",
+        "torch.log((1 - p).clamp(min=1e-06)); k + torch.log((1 - p).clamp(min=1e-06)); scores / temperature +"
+        " torch.log((1 - p).clamp(min=1e-06))",
     ),
 )
 
@@ -149,9 +147,8 @@ HARD_AND_SOFT = slips(
     (
         "hard + soft - soft.detach()",
         "Forwards the result is exactly `hard`: what you add to it must be 0.",
-        "soft; hard + soft; soft - soft.detach(); hard - soft + soft.detach() * 2; (hard + soft) / 2; hard * soft; "
-        "hard.detach() + soft; soft + hard - hard.detach(); hard + soft + soft.detach(); soft.detach() - (hard + "
-        "soft); hard - soft - soft.detach(); hard - soft.detach(); hard + hard - soft.detach()",
+        "soft - soft.detach(); (hard + soft) / 2; hard + soft + soft.detach(); soft.detach() - (hard + soft);"
+        " hard - soft - soft.detach(); hard - soft.detach(); hard + hard - soft.detach()",
     ),
 )
 
@@ -166,8 +163,8 @@ GATED_ATTENTION = slips(
     (
         "q @ k.T / q.shape[1] ** 0.5 + z.log()",
         "A token that counts as z tokens gets log z on its score.",
-        "q @ k.T / q.shape[1] ** 0.5 + z; q @ k.T / q.shape[1] ** 0.5 - z.log(); q @ k.T / q.shape[1] ** 0.5 * "
-        "z.log(); q @ k.T / q.shape[1] ** 0.5 * z; q @ k.T / q.shape[1] ** 0.5 + z.exp(); q @ k.T / q.shape[1] ** 0.5",
+        "q @ k.T / q.shape[1] ** 0.5 - z.log(); q @ k.T / q.shape[1] ** 0.5 * z.log(); q @ k.T / q.shape[1] "
+        "** 0.5 * z; q @ k.T / q.shape[1] ** 0.5 + z.exp()",
     ),
     (
         "q @ k.T / q.shape[1] ** 0.5",
@@ -176,11 +173,6 @@ GATED_ATTENTION = slips(
         "** 0.5; k @ q.T / q.shape[1] ** 0.5; q.shape[1] ** 0.5 / (q @ k.T); k.T @ q / q.shape[1] ** 0.5; k.T / "
         "q.shape[1] ** 0.5; k @ k.T / q.shape[1] ** 0.5; q @ k.T / (q.shape[1] * 0.5); q @ k.T / 0.5 ** q.shape[1]; "
         "q @ k.T / 0.5; q @ k.T / q.shape[1] ** 2.0",
-    ),
-    (
-        "z.log()",
-        "Columns are keys: log z is added along the columns, one number for each key.",
-        "z.log()[:, None]; z.log().mean(); z.log().sum()",
     ),
     (
         "z.log()",
@@ -215,7 +207,7 @@ BIAS_AND_NOISE = slips(
     (
         "exact.norm()",
         "Both are measured in lengths of the exact gradient.",
-        "mean.norm(); exact.abs().sum(); exact.norm() ** 2; torch.ones(()); found.norm(); exact",
+        "mean.norm(); exact.abs().sum(); exact.norm() ** 2; found.norm(); exact",
     ),
     (
         "(mean - exact).norm()",
@@ -228,18 +220,17 @@ BIAS_AND_NOISE = slips(
         "(found - mean).square().sum(dim=1).mean().sqrt()",
         "The noise: squared distance of each estimate from the mean, their mean, its root.",
         "(found - mean).square().sum(dim=1).mean(); (found - mean).square().mean().sqrt(); (found - "
-        "mean).square().sum().sqrt(); (found - mean).norm(dim=1).mean(); (found - exact).square().sum(dim=1).mean()"
-        ".sqrt(); found.square().sum(dim=1).mean().sqrt(); (found - mean).abs().sum(dim=1).mean(); (found - "
-        "mean).square().sum(dim=1).median().sqrt(); (found + mean).square().sum(dim=1).mean().sqrt(); (found - "
-        "length).square().sum(dim=1).mean().sqrt(); (found - mean).square().sum(dim=0).mean().sqrt()",
+        "mean).square().sum().sqrt(); (found - mean).norm(dim=1).mean(); "
+        "found.square().sum(dim=1).mean().sqrt(); (found - mean).abs().sum(dim=1).mean(); (found - "
+        "mean).square().sum(dim=1).median().sqrt(); (found + mean).square().sum(dim=1).mean().sqrt(); (found "
+        "- length).square().sum(dim=1).mean().sqrt(); (found - mean).square().sum(dim=0).mean().sqrt()",
     ),
     (
         "(bias / length, noise / length)",
         "The bias comes first, then the noise, both over the exact gradient's length.",
-        "(noise / length, bias / length); (bias, noise); (bias / length, noise); (bias, noise / length); (bias * "
-        "length, noise * length); (bias * length, noise / length); (length / bias, noise / length); (length, noise / "
-        "length); (noise / length, noise / length); (bias / bias, noise / length); (bias / length, noise * length); "
-        "(bias / length, length / noise); (bias / length, length); (bias / length, found / length); "
-        "(bias / length, noise / bias)",
+        "(bias / length, noise); (bias, noise / length); (bias * length, noise * length); (bias * length, "
+        "noise / length); (length / bias, noise / length); (length, noise / length); (noise / length, noise /"
+        " length); (bias / bias, noise / length); (bias / length, noise * length); (bias / length, length / "
+        "noise); (bias / length, length); (bias / length, found / length); (bias / length, noise / bias)",
     ),
 )
