@@ -88,6 +88,17 @@ print("surviving positions:  ", merge.keep[0].tolist())
 # but this list. Outputs keep the order of the tokens that survive (1, 3, 4, 5): in a video that is the order of time.
 
 # %% [markdown]
+# ### Under your own hand
+#
+# Drag a key, or go there with Tab and the arrow keys. Which moves change who is merged, and which only change a length? Then make a key zero,
+# and a copy of its neighbour: what do they match, and why?
+
+# %% tags=["nbval-ignore-output"]
+from vtm_lesson import explorers
+
+explorers.drag_keys(keys, share=0.7)
+
+# %% [markdown]
 # ## A merge is a list: five puzzles
 #
 # Each puzzle shows what is given and what is wanted, and takes one to five lines. The check tries many inputs; the picture

@@ -329,6 +329,18 @@ plots.show(plots.curves(steps, mean_s, xlabel=label_x, ylabel="mean saliency s",
 # stands out. To tell the props from the walls takes longer. In the end the props, which only disturb, are the least salient.
 
 # %% [markdown]
+# ### Under your own hand
+#
+# Above: three tokens, and a point at which the loss wants the output to be. Set the three saliencies, then take steps of descent: whose saliency rises, and
+# why? Below: the training that you just ran, step by step, on one validation film.
+
+# %% tags=["nbval-ignore-output"]
+from vtm_lesson import explorers
+
+one = {step: by_step[step][0].reshape(valid.columns["actor"][0].shape) for step in steps}
+explorers.turn_saliency(one, actor=valid.columns["actor"][0])
+
+# %% [markdown]
 # ## From scores to targets
 #
 # Scores are not targets yet. The paper samples with $p = \mathrm{softmax}(s)$. But $\tanh$ keeps $s$ between -1 and 1, so two tokens differ by at

@@ -747,6 +747,24 @@ plots.show(plots.panels(ours, "times as fast (median and middle half of the roun
 # All networks of the benchmark stand in [RESULTS.md](../RESULTS.md).
 
 # %% [markdown]
+# ### Under your own hand
+#
+# Choose the network, the machine and the baseline: what is left of 6.89? Which choice changes the ratio most? All numbers are stored
+# measurements; what was not measured cannot be chosen.
+
+# %% tags=["nbval-ignore-output"]
+from vtm_lesson import explorers
+
+explorers.divide_by()
+
+# %% [markdown]
+# And a schedule of your own: chunk lengths, $\gamma$, R and widths of up to four blocks. Which block costs most? The seconds are a prediction from blocks
+# that one machine measured; the line below the table says how far off such predictions were.
+
+# %% tags=["nbval-ignore-output"]
+explorers.design_schedule()
+
+# %% [markdown]
 # ## Where this fails
 #
 # - **Counted is not measured.** FLOPs said that the three blocks are nearly equal.

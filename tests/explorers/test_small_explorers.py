@@ -133,8 +133,17 @@ def test_the_schedules_figure_has_the_ledgers_counts():
 
 
 def test_odd_numbers_get_a_place_on_the_sliders():
-    data = schedule.design_schedule(frames=14, grid=(7, 9), dim=33, chunks=(7, 14), gamma=3.5, widths=(21, 9)).data
-    for name, values in (("frames", [14]), ("patches", [63]), ("dim", [33]), ("chunk", [7, 14]), ("gamma", [3.5])):
+    data = schedule.design_schedule(
+        frames=14, grid=(7, 9), dim=33, chunks=(7, 14), gamma=3.5, r=1 / 3, widths=(21, 9)
+    ).data
+    for name, values in (
+        ("frames", [14]),
+        ("patches", [63]),
+        ("dim", [33]),
+        ("chunk", [7, 14]),
+        ("gamma", [3.5]),
+        ("r", [1 / 3]),
+    ):
         assert set(values) <= set(data["choices"][name]) and sorted(data["choices"][name]) == data["choices"][name]
     assert {block["width"] for block in data["blocks"]} <= set(data["choices"]["width"]) and len(data["blocks"]) == 4
 
