@@ -30,6 +30,12 @@ from .teaching.lessons_data import film_prediction as film_prediction
 from .teaching.lessons_data import grouped_interval as grouped_interval
 from .teaching.lessons_data import leaking_groups as leaking_groups
 from .teaching.lessons_data import mean_predictor_error as mean_predictor_error
+from .teaching.lessons_gradients import against_others as against_others
+from .teaching.lessons_gradients import bias_and_noise as bias_and_noise
+from .teaching.lessons_gradients import gated_attention as gated_attention
+from .teaching.lessons_gradients import hard_and_soft as hard_and_soft
+from .teaching.lessons_gradients import ordered_chance as ordered_chance
+from .teaching.lessons_gradients import relaxed_choice as relaxed_choice
 from .teaching.lessons_learnable import drawn_targets as drawn_targets
 from .teaching.lessons_learnable import gradient_of_saliency as gradient_of_saliency
 from .teaching.lessons_learnable import group_numbers as group_numbers

@@ -11,9 +11,9 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 
-from . import basics, chunks, comparison, data, learnable, long, matching, networks, own, saliency, speed
+from . import basics, chunks, comparison, data, gradients, learnable, long, matching, networks, own, saliency, speed
 
-_TABLES = (basics, matching, networks, chunks, saliency, learnable, comparison, speed, long, data, own)
+_TABLES = (basics, matching, networks, chunks, saliency, learnable, comparison, speed, gradients, long, data, own)
 
 EQUAL: list[tuple[str, str, str]] = [row for table in _TABLES for row in table.EQUAL]
 RANDOM: dict[str, Callable[[random.Random], tuple]] = {

@@ -78,6 +78,17 @@ LESSONS = {
         "lessons_speed",
         ("slowest_blocks", "amdahl", "median_speedup", "peak_score_memory", "swapped_flops", "other_baseline"),
     ),
+    "10_gradients_through_merging": (
+        "lessons_gradients",
+        (
+            "ordered_chance",
+            "bias_and_noise",
+            "against_others",
+            "gated_attention",
+            "relaxed_choice",
+            "hard_and_soft",
+        ),
+    ),
     "11_longer": (
         "lessons_long",
         ("level_chunks", "tokens_waiting", "film_map", "keep_best", "found_again"),
