@@ -2,7 +2,8 @@
 
     python tools/lesson_times.py             the table, and where a lesson or README.md says something else
     python tools/lesson_times.py --write     write the minutes into the lessons' sources and README.md
-    python tools/lesson_times.py --measure   execute every lesson first, and store its seconds (a few minutes)
+    python tools/lesson_times.py --measure   execute every lesson first, and store its seconds (a few minutes);
+                                             --measure 10 07: these only, the others keep theirs
 
 A reader takes 200 words a minute, 15 lines of code, half a minute for a figure, a minute for a prediction, for an
 exercise what its check says, and waits while the lesson runs. Counted is the notebook to work in, without hints,
@@ -93,10 +94,13 @@ def write(rows: dict[str, dict[str, float]]) -> None:
     build_lessons.put(readme, page.encode())
 
 
-def measure() -> None:
-    """Execute every lesson as it stands, one after the other, and store the seconds."""
-    seconds = {}
-    for name in LESSONS:
+def measure(some: list[str]) -> None:
+    """Execute lessons as they stand, one after the other, and store the seconds. some: their numbers; none: all."""
+    names = [name for name in LESSONS if not some or name.split("_")[0] in some]
+    if not names:
+        sys.exit(f"no lesson is called {' or '.join(some)}; give numbers and letters such as 07 or B.")
+    seconds = json.loads(STORED.read_text(encoding="utf-8"))["seconds"] if some else {}
+    for name in names:
         nb = build_lessons.read_source(NOTEBOOKS / "source" / f"{name}.py")
         with tempfile.TemporaryDirectory() as folder:
             start = time.perf_counter()
@@ -104,17 +108,18 @@ def measure() -> None:
             seconds[name] = round(time.perf_counter() - start, 1)
         print(f"{name}: {seconds[name]:.0f} s", flush=True)
     command = "python tools/lesson_times.py --measure"
+    seconds = {name: seconds[name] for name in LESSONS if name in seconds}
     clock.save(STORED, {"command": command, "machine": clock.environment(), "seconds": seconds})
 
 
 def main(argv: list[str]) -> int:
     """The command."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--measure", action="store_true", help="execute every lesson first, and store its seconds")
+    parser.add_argument("--measure", nargs="*", metavar="NN", help="execute lessons first, and store their seconds")
     parser.add_argument("--write", action="store_true", help="write the minutes into the sources and README.md")
     options = parser.parse_args(argv)
-    if options.measure:
-        measure()
+    if options.measure is not None:
+        measure(options.measure)
     rows = table()
     if options.write:
         write(rows)

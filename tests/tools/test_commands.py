@@ -65,7 +65,7 @@ def test_pins_satisfy_the_ranges_of_the_package():
     for extra, texts in {"": PROJECT["dependencies"], **PROJECT["optional-dependencies"]}.items():
         for requirement in map(Requirement, texts):
             # Those extras are installed by `make test-all` only.
-            everywhere = extra not in ("test-all", "hosts", "cluster", "logs", "bench")
+            everywhere = extra not in ("test-all", "hosts", "cluster", "logs", "bench", "site")
             pin = (PINNED if everywhere else PINNED_ALL).get(canonicalize_name(requirement.name))
             assert pin is not None, f"{requirement.name} is not pinned: run make lock"
             assert requirement.specifier.contains(version(pin)), f"pinned {pin}, but pyproject.toml says {requirement}"

@@ -1,5 +1,7 @@
 """The minutes that lessons and README state are those that are counted."""
 
+import json
+
 import pytest
 
 import build_lessons
@@ -50,3 +52,17 @@ def test_writing_puts_the_minutes_where_they_are_looked_for(monkeypatch, tmp_pat
     assert lesson_times.stated("00_one") == 35 and "7 minutes" in source.read_text()
     page = (tmp_path / "README.md").read_text()
     assert lesson_times.in_readme("00_one", page) == 35 and page.count("5 min") == 2
+
+
+def test_some_lessons_are_measured_and_the_others_keep_their_seconds(tmp_path, monkeypatch):
+    stored = tmp_path / "run_seconds.json"
+    stored.write_text(json.dumps({"seconds": {name: 5.0 for name in lesson_times.LESSONS}}))
+    monkeypatch.setattr(lesson_times, "STORED", stored)
+    run = []
+    monkeypatch.setattr(lesson_times.build_lessons, "execute", lambda _, name, folder: run.append(name))
+    lesson_times.measure(["A", "05"])
+    seconds = json.loads(stored.read_text())["seconds"]
+    assert run == ["05_region_concentrated", "A_attention_in_pictures"] and list(seconds) == list(lesson_times.LESSONS)
+    assert {name for name, value in seconds.items() if value != 5.0} == set(run)
+    with pytest.raises(SystemExit, match="no lesson is called 77"):
+        lesson_times.measure(["77"])
