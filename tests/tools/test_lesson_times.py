@@ -56,7 +56,7 @@ def test_writing_puts_the_minutes_where_they_are_looked_for(monkeypatch, tmp_pat
 
 def test_some_lessons_are_measured_and_the_others_keep_their_seconds(tmp_path, monkeypatch):
     stored = tmp_path / "run_seconds.json"
-    stored.write_text(json.dumps({"seconds": {name: 5.0 for name in lesson_times.LESSONS}}))
+    stored.write_text(json.dumps({"seconds": dict.fromkeys(lesson_times.LESSONS, 5.0)}))
     monkeypatch.setattr(lesson_times, "STORED", stored)
     run = []
     monkeypatch.setattr(lesson_times.build_lessons, "execute", lambda _, name, folder: run.append(name))
