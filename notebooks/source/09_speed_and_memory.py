@@ -4,7 +4,7 @@
 # **You will** find out where the time of the paper's network goes, before and after merging · make it faster in steps, and say
 # beforehand what each step can bring · work out what "6.89 times as fast" becomes beside another baseline.
 #
-# **Time** 75 minutes · **Needs** [lesson 01](01_the_price_of_attention.ipynb) (stored and fused attention) and
+# **Time** 80 minutes · **Needs** [lesson 01](01_the_price_of_attention.ipynb) (stored and fused attention) and
 # [lesson 04](04_naive_vtm.ipynb) (the network) · **Runs in** about half a minute, no GPU
 
 # %%
