@@ -11,7 +11,7 @@ LESSONS = $(patsubst notebooks/source/%.py,notebooks/%.ipynb,$(sort $(wildcard n
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help env lab checks test test-all lessons lock wheels-for-cuda cuda clean
+.PHONY: help env lab checks test test-all lessons site lock wheels-for-cuda cuda clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /make \1|/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-20s %s\n", $$1, $$2}'
@@ -45,6 +45,9 @@ test-all: env  ## the tests that need more: a real browser (Chromium), all wrong
 
 lessons: env  ## rebuild the notebooks whose source or package code changed (ARGS="02 --force": that one, in any case)
 	@$(VENV)/python tools/build_lessons.py $(ARGS)
+
+site: env  ## the course as web pages, to be read without a network: site/index.html
+	@$(VENV)/python tools/build_site.py --install $(ARGS)
 
 lock: env  ## renew requirements.txt and requirements-all.txt from pyproject.toml
 	@$(VENV)/python tools/lock.py

@@ -94,7 +94,7 @@ export function button(words, press) {
 
 /** A canvas of width x height numbers of pixels, shown `scale` times as large, under a caption; `alt` is set with say(). */
 export function picture(caption, width, height, scale = 1, attributes = {}) {
-  const canvas = make("canvas", { role: "img", width, height, style: `width: ${width * scale}px`, ...attributes });
+  const canvas = make("canvas", { role: "img", "aria-label": caption, width, height, style: `width: ${width * scale}px`, ...attributes });
   const words = make("figcaption", {}, caption);
   const part = make("figure", {}, words, canvas);
   const say = (alt) => canvas.setAttribute("aria-label", alt);
