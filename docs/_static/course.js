@@ -8,7 +8,7 @@ if (location.protocol === "file:" && typeof DOCUMENTATION_OPTIONS !== "undefined
 
 function reachable() {
   const boxes = document.querySelectorAll(
-    ".bd-article pre, .bd-article .output, .bd-article .pst-scrollable-table-container, .bd-article div.math, .scrolls");
+    ".bd-article pre, .bd-article .output, .bd-article .pst-scrollable-table-container, .bd-article div.math, mjx-container, .scrolls");
   for (const box of boxes) {
     if (box.scrollWidth > box.clientWidth + 1) {
       if (!box.hasAttribute("tabindex")) box.tabIndex = 0;

@@ -27,7 +27,7 @@ from vtm_lesson import VideoClassifier, checks, measuring, plots
 from vtm_lesson.merging import match
 from vtm_lesson.network import choosing
 from vtm_lesson.study import gradients_command as study
-from vtm_lesson.study.estimates import Toy, quality
+from vtm_lesson.study.estimates import Toy
 
 torch.set_num_threads(1)
 
@@ -267,7 +267,9 @@ print("two halves of a token are the token:", torch.allclose(torch.as_tensor(one
 #
 # A softmax is a choice of *one*, softly. For $k$ tokens, do it $k$ times, and take away what was chosen already (Xie and Ermon, 2019; DTEM, NeurIPS 2024, chooses so):
 #
-# $$p^{(1)} = \mathrm{softmax}(a / \tau), \qquad a \leftarrow a + \log(1 - p^{(1)}), \qquad p^{(2)} = \mathrm{softmax}(a/\tau), \;\ldots \qquad z = p^{(1)} + \ldots + p^{(k)}$$
+# $$p^{(1)} = \mathrm{softmax}(a / \tau), \qquad a \leftarrow a + \log(1 - p^{(1)}), \qquad p^{(2)} = \mathrm{softmax}(a/\tau), \;\ldots$$
+#
+# $$z = p^{(1)} + \ldots + p^{(k)}$$
 #
 # The gates add up to $k$. The temperature $\tau$ says how soft. Two of four tokens with equal scores: 1/4 each, then 1/4 each again, so $z = \frac12$ everywhere.
 # (Where $\tau$ is low, $p$ can round to 1, and $\log 0$ would give gradients that are no numbers: keep $1 - p$ above $10^{-6}$.)
