@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from unittest import mock
 
+import matplotlib
 import numpy as np
 import torch
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -16,6 +17,7 @@ from torch import nn
 from vtm_lesson import films
 from vtm_lesson.merging import tiled
 from vtm_lesson.partition import uniform
+from vtm_lesson.plots.style import STYLE
 
 ROOT = Path(__file__).parents[1]
 
@@ -102,6 +104,11 @@ def illegible(fig):
 
     A word with a ground of its own or a rim (path effects) is struck by nothing.
     """
+    with matplotlib.rc_context(STYLE):  # as it is saved
+        return _illegible(fig)
+
+
+def _illegible(fig):
     canvas = FigureCanvasAgg(fig)
     drawn = []
     draw = Text.draw
@@ -115,8 +122,9 @@ def illegible(fig):
     height, width = picture.shape[:2]
     problems = []
     for text, box in zip(words, boxes, strict=True):
-        left, right = int(max(0, box.x0 + 1)), int(min(width, box.x1 - 1))
-        top, bottom = int(max(0, height - box.y1 + 1)), int(min(height, height - box.y0 - 1))
+        box = box.expanded(0.8, 0.75)  # a ring or a frame round a word may touch the corners of its box
+        left, right = int(max(0, box.x0)), int(min(width, box.x1))
+        top, bottom = int(max(0, height - box.y1)), int(min(height, height - box.y0))
         behind = picture[top:bottom, left:right].reshape(-1, 3)
         if not len(behind):
             continue

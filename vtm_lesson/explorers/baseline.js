@@ -35,8 +35,8 @@ export function explore(el, data) {
   const table = ledger("what was measured");
   const source = make("p", { style: "font-size: 13px; margin: 0.4rem 0" });
   const root = box(el, "baseline explorer",
-    make("div", { class: "row" }, run, baseline, batch),
-    make("div", { class: "row" }, ...Object.values(parts)),
+    make("div", { class: "vtm-row" }, run, baseline, batch),
+    make("div", { class: "vtm-row" }, ...Object.values(parts)),
     said, chart, table, source);
 
   /** The rows of a run that fit what is chosen, where `other` may say something else for one field. */

@@ -44,15 +44,15 @@ export function explore(el, data) {
   const means = ledger("mean saliency");
   const saidOfStep = sentence();
   const root = box(el, "saliency explorer",
-    make("div", { class: "row" }, ...sliders),
-    make("div", { class: "row" }, step, reset),
+    make("div", { class: "vtm-row" }, ...sliders),
+    make("div", { class: "vtm-row" }, step, reset),
     said,
-    make("div", { class: "row" },
+    make("div", { class: "vtm-row" },
       make("figure", { style: "width: 380px" }, make("figcaption", {}, "values ●■▲, output ✚; the ring is wanted: drag it, or use arrow keys"), drawing.svg),
       make("figure", { style: "width: 400px" }, make("figcaption", {}, "grey bars: attention weights; arrows: where descent pushes each s"), dials)),
-    make("div", { class: "row" }, at),
+    make("div", { class: "vtm-row" }, at),
     saidOfStep,
-    make("div", { class: "row" }, map, means));
+    make("div", { class: "vtm-row" }, map, means));
 
   /** softmax((q k + s) / sqrt(C)) for one query (VTM eq. 10), the output, the loss, and its gradient with respect to s. */
   function attend() {

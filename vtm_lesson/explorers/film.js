@@ -37,12 +37,12 @@ export function explore(el, data) {
   const bringing = make("span", { hidden: true });
   const own = make("label", {}, make("span", {}, "your own film (it stays on this machine)"), file);
   const root = box(el, "film explorer",
-    make("div", { class: "row" }, partition, gamma, share, offset),
-    make("div", { class: "row" }, left, right, counts),
-    make("div", { class: "row" }, play, frame, merging.place),
+    make("div", { class: "vtm-row" }, partition, gamma, share, offset),
+    make("div", { class: "vtm-row" }, left, right, counts),
+    make("div", { class: "vtm-row" }, play, frame, merging.place),
     said,
-    make("div", { class: "row" }, all),
-    make("div", { class: "row" }, own, bringing));
+    make("div", { class: "vtm-row" }, all),
+    make("div", { class: "vtm-row" }, own, bringing));
   root.addEventListener("dragover", (event) => event.preventDefault());
   root.addEventListener("drop", (event) => {
     event.preventDefault();

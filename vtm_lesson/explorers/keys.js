@@ -51,10 +51,10 @@ export function explore(el, data) {
     set();
   });
   const root = box(el, "matching explorer",
-    make("div", { class: "row" }, gamma, offset, share),
-    make("div", { class: "row" }, zero, copy, longer, reset),
+    make("div", { class: "vtm-row" }, gamma, offset, share),
+    make("div", { class: "vtm-row" }, zero, copy, longer, reset),
     said,
-    make("div", { class: "row" },
+    make("div", { class: "vtm-row" },
       make("figure", { style: "width: 390px" }, make("figcaption", {}, "the keys: ■ target, ● source; a line to the target that is most similar"), drawing.svg),
       make("figure", { style: "width: 260px" }, make("figcaption", {}, "only their directions: solid lines are merged, dotted ones are not"), circle.svg),
       table));

@@ -30,9 +30,9 @@ export function explore(el, data) {
   const counts = ledger("the actor's share");
   const said = sentence();
   const root = box(el, "target painter",
-    make("div", { class: "row" }, kind, partition),
-    make("div", { class: "row" }, gamma, offset, frame, merging.place),
-    make("div", { class: "row" }, film, often, counts),
+    make("div", { class: "vtm-row" }, kind, partition),
+    make("div", { class: "vtm-row" }, gamma, offset, frame, merging.place),
+    make("div", { class: "vtm-row" }, film, often, counts),
     said);
 
   function targets(here) {

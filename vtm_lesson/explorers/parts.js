@@ -14,8 +14,8 @@ export const COLOURS = {
 const STYLE = `
 .vtm-explorer { font: 14px/1.45 system-ui, sans-serif; color: inherit; max-width: 60rem; margin: 0.5rem 0; }
 .vtm-explorer * { box-sizing: border-box; }
-.vtm-explorer .row { display: flex; flex-wrap: wrap; gap: 0.6rem 1.2rem; align-items: flex-start; margin: 0.5rem 0; }
-.vtm-explorer .row > * { flex: 0 1 auto; min-width: 0; }
+.vtm-explorer .vtm-row { display: flex; flex-wrap: wrap; gap: 0.6rem 1.2rem; align-items: flex-start; margin: 0.5rem 0; }
+.vtm-explorer .vtm-row > * { flex: 0 1 auto; min-width: 0; }
 .vtm-explorer label { display: inline-flex; flex-wrap: wrap; align-items: center; gap: 0.1rem 0.5rem; }
 .vtm-explorer output { min-width: 3.2em; font-variant-numeric: tabular-nums; font-weight: 600; }
 .vtm-explorer input[type="range"] { width: 11rem; max-width: 60vw; height: 1.5rem; accent-color: #0072B2; }
@@ -33,6 +33,7 @@ const STYLE = `
 .vtm-explorer th, .vtm-explorer td { padding: 0.15rem 0.6rem; text-align: right; border: 0;
   border-bottom: 1px solid #76767666; background: none; color: inherit; }
 .vtm-explorer th:first-child { text-align: left; font-weight: 400; padding-left: 0; }
+.vtm-explorer legend { font-size: inherit; width: auto; float: none; margin: 0; padding: 0 0.2rem; }
 .vtm-explorer .scrolls { overflow-x: auto; max-width: 100%; }
 .vtm-explorer .said { min-height: 2.9em; margin: 0.4rem 0; }
 .vtm-explorer progress { width: 11rem; vertical-align: middle; }

@@ -37,8 +37,8 @@ export function explore(el, data) {
   const table = ledger("tokens and cost of every block");
   const time = make("p", { style: "font-size: 13px; margin: 0.4rem 0" });
   const root = box(el, "schedule explorer",
-    make("div", { class: "row" }, frames, patches, dim, count, reset),
-    make("div", { class: "row" }, ...blocks.map((one) => one.place)),
+    make("div", { class: "vtm-row" }, frames, patches, dim, count, reset),
+    make("div", { class: "vtm-row" }, ...blocks.map((one) => one.place)),
     said, bars, table, time);
 
   /** What is set now, in the words of `counted`. */
