@@ -3,6 +3,7 @@
 It is built once, from the notebooks as they are.
 """
 
+import base64
 import functools
 import http.server
 import importlib.util
@@ -256,6 +257,74 @@ def test_no_page_scrolls_sideways_on_a_telephone(pages, open_page):
         if over := page.evaluate(TOO_WIDE):
             wide[name] = over
     assert wide == {}
+
+
+ANSWERED = (
+    "() => [...document.querySelectorAll('.vtm-explorer')].every(box => box.dataset.answers > 0 && !box.ariaBusy)"
+)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_the_explorers_move(way, open_page):
+    page, top, faults = open_page(way)
+    page.goto(f"{top}explorers.html")
+    boxes = page.locator(".vtm-explorer")
+    boxes.nth(5).wait_for()
+    page.wait_for_function(ANSWERED)
+    seen = {}
+    for box in boxes.all():
+        before, answers = box.inner_text(), int(box.get_attribute("data-answers"))
+        first = box.locator("input[type=range]")
+        if first.count():
+            first.first.focus()
+            page.keyboard.press("ArrowRight")
+        else:
+            box.locator("select").nth(1).select_option(index=1)
+        page.wait_for_function("([b, n]) => b.dataset.answers > n && !b.ariaBusy", arg=[box.element_handle(), answers])
+        seen[box.get_attribute("data-explorer")] = box.inner_text() != before
+    assert len(seen) == 6 and all(seen.values()), seen
+    assert faults == []
+
+
+def test_lessons_have_their_explorers(open_page):
+    page, top, faults = open_page("as a file")
+    found = {
+        "00_start_here": 1,
+        "02_bipartite_matching": 1,
+        "04_naive_vtm": 1,
+        "07_learnable": 1,
+        "09_speed_and_memory": 2,
+    }
+    for name, count in found.items():
+        page.goto(f"{top}lessons/{name}.html")
+        page.locator(".vtm-explorer").first.wait_for()
+        page.wait_for_function(ANSWERED)
+        assert page.locator(".vtm-explorer").count() == count, name
+    assert faults == []
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_film_that_is_dropped_is_merged_here_and_goes_nowhere(way, open_page):
+    page, top, faults = open_page(way)
+    page.goto(f"{top}explorers.html", wait_until="load")
+    box = page.locator(".vtm-explorer").first
+    page.wait_for_function(ANSWERED)
+    asked = []
+    page.on("request", lambda request: asked.append(request.url))
+    film = base64.b64encode((ROOT / "data" / "films" / "centred.mp4").read_bytes()).decode()
+    dropped = page.evaluate_handle(
+        """text => {
+            const bytes = Uint8Array.from(atob(text), letter => letter.charCodeAt(0));
+            const carried = new DataTransfer();
+            carried.items.add(new File([bytes], "mine.mp4", {type: "video/mp4"}));
+            return carried;
+        }""",
+        film,
+    )
+    box.dispatch_event("drop", {"dataTransfer": dropped})
+    box.locator("td", has_text="7,840").first.wait_for()  # 40 frames of 14 x 14 patches
+    assert all(url.startswith("blob:") for url in asked), asked
+    assert faults == []
 
 
 def test_films_play(open_page):
