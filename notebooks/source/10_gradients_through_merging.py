@@ -416,7 +416,7 @@ for name in steps:
 
 # %% [markdown] tags=["prediction"]
 # **Before you look:** the study trained networks with each of the seven, on films whose actor is in two of eight frames, and chose each one's setting by three trials on validation films. Which two will have
-# the highest accuracy? Which will choose no better than chance? Write the names.
+# the highest accuracy? Which will find the actor most often? Write the names.
 #
 # *My guess:*
 
@@ -434,13 +434,13 @@ for place in report["chosen"]:
     plots.show(study.figure(report, place))
 
 # %% [markdown]
-# **Before the first attention** the weighted average gains most, nearly what the oracle gains, and it is the only one that is told apart from the auxiliary path, just so. Straight-through, the relaxed top-k and REINFORCE
+# **Before the first attention** the weighted average gains most, nearly what the oracle gains, and it is the only one that is told apart above the auxiliary path, just so. Straight-through, the relaxed top-k and REINFORCE
 # are ahead of random targets, and not told apart from the auxiliary path either way. Annealed and perturbed are not told apart from random targets: look at their dots, on some seeds they find the actor and on others they do not.
 #
 # REINFORCE is no failure here. With eight draws of each film, and each compared with the other seven, the noise is small enough. It pays in another coin: eight forward passes a step, and their memory.
 #
 # **In the paper's order** there is less to gain: even the oracle is only 2 points ahead of random targets. The auxiliary path, straight-through, REINFORCE and the weighted average are told apart from random targets, and none of them from
-# another. The relaxed and the perturbed top-k are below the auxiliary path, and the perturbed one is below random targets, too. On some seeds annealed, relaxed and perturbed find the actor hardly more often than chance (see how wide the intervals of recall are).
+# the auxiliary path. The relaxed and the perturbed top-k are below the auxiliary path, and the perturbed one is below random targets, too. On some seeds annealed, relaxed and perturbed find the actor hardly more often than chance (see how wide the intervals of recall are).
 #
 # ## The simplest that works
 #
@@ -455,7 +455,7 @@ for place in report["chosen"]:
 # %% [markdown]
 # ## Where it fails
 #
-# - **The toys are toys.** In them REINFORCE and the weighted average hardly ever point the wrong way, and the others do so in a quarter of the toys; that agrees with two of the winners among the networks and says nothing of the others.
+# - **The toys are toys.** In them REINFORCE and the weighted average hardly ever point the wrong way, and the others do so in three to nine of the twenty; that agrees with two of the winners among the networks and says nothing of the others.
 # - **One kind of film, one small network, five seeds.** The actor is a colour that the encoder knows; a linear saliency can find it. Where it cannot, no gradient helps. Differences of a few points are not told apart.
 # - **One setting each, three trials, one seed of films for them.** More trials could change the order. All had the same.
 # - **Trained soft, tested hard.** What keeps all tokens in training (annealed, relaxed, perturbed) is tested with a choice that it never met.
