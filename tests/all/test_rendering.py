@@ -48,7 +48,7 @@ WITHOUT_WORDS = """() => [...document.images].map(image => {
     if (image.alt.trim() && !image.alt.startsWith("No description has been provided")) return image.alt;
     const next = image.closest(".jp-OutputArea-child")?.nextElementSibling;
     const [title, words] = [...next?.querySelectorAll("details > summary, details > small") ?? []];
-    return title?.textContent == "figure in words" ? words.textContent.trim() : "";
+    return title?.textContent.endsWith("in words") ? words.textContent.trim() : "";
 }).map((words, number) => words ? "" : `picture ${number + 1}`).filter(Boolean)"""
 
 RAW = {
