@@ -39,7 +39,7 @@ test: checks  ## the checks, the tests, and every lesson executed and compared w
 		--nbval --nbval-current-env --nbval-sanitize-with tests/nbval_sanitize.cfg --nbval-cell-timeout=300 $(ARGS)
 
 # Whoever sets VTM_TEST_ALL=1, as .ci/run does, has a test that lacks its tool fail; else it is skipped.
-test-all: env  ## the tests that need more: a real browser (Chromium), all wrong answers of the mutation audit
+test-all: env  ## the tests that need more: a real browser (Chromium), the site (npm), all wrong answers of the mutation audit
 	@$(VENV)/python tools/setup_env.py --all
 	$(VENV)/python -m pytest tests/all -q -rs $(ARGS)
 

@@ -218,6 +218,11 @@ def test_the_film_explorer_moves_under_the_hand(opened):
     assert page.wrong == []
 
 
+def test_the_film_explorer_begins_with_any_gamma(opened):
+    page = opened(explorers.explore(films.make(1, frames=4, size=64, patch=8), patch=8, gamma=7))
+    assert row(page, "tokens") == ["256", "37"]
+
+
 def test_recall_in_the_film_explorer_is_pythons(opened):
     film = films.make(1, "roaming", frames=6, size=112, patch=8)
     page = opened(explorers.explore(film, patch=8, gamma=4, partition="uniform"))

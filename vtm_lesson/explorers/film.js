@@ -1,10 +1,10 @@
 // The film explorer: a film, and beside it the same film drawn from its merged tokens. See film.py.
 
 import { averages, nMerged, nTargets, region, sample, seeded, sizes, uniform } from "./merging.js";
-import { COLOURS, answers, box, button, choice, ledger, loaded, make, merger, number, percent, picture, sentence, slider } from "./parts.js";
+import { COLOURS, answers, box, button, bytes, choice, cut, ledger, loaded, make, merger, number, patchKeys, percent, picture, sentence, slider } from "./parts.js";
 
-const PATCH = 8; // pixels of the film as it is here; keys are its 4 x 4 means of 2 x 2 pixels, in three colours
-const DIM = 48;
+const PATCH = 8; // pixels of the film as it is here
+const DIM = 48; // of a key, see `patchKeys`
 const GAMMAS = [1, 2, 3, 4, 6, 10, 20, 50, 100, 196];
 const OWN_FRAMES = 40; // of a film that the reader brings
 const OWN_SIDE = 112; // its shorter side
@@ -20,7 +20,8 @@ export function explore(el, data) {
   const left = picture("the film", 8, 8, 2, { tabindex: 0, role: "application", "aria-roledescription": "patches" });
   const right = picture("merged", 8, 8, 2);
   const all = picture("every frame; patches of the chosen group are black", 8, 8, 1);
-  const gamma = slider({ label: "gamma", values: GAMMAS, value: data.gamma, change: () => changed() });
+  const gammas = [...new Set([...GAMMAS, data.gamma])].sort((a, b) => a - b);
+  const gamma = slider({ label: "gamma", values: gammas, value: data.gamma, change: () => changed() });
   const share = slider({ label: "R / |S|, share of the sources merged", min: 0, max: 1, step: 0.05, value: 1, shown: (r) => r.toFixed(2), change: () => changed() });
   const offset = slider({ label: "offset", min: 0, max: 30, value: 0, change: () => changed() });
   const frame = slider({ label: "frame", min: 0, max: 1, value: 0, change: () => draw() });
@@ -213,17 +214,11 @@ function filmOf(pictures, motion, scale, motionName, actor) {
   const n = frames * width * height;
   const pixels = new Uint8ClampedArray(frames * 4 * width * PATCH * height * PATCH);
   pictures.forEach((one, f) => pixels.set(one.data, f * one.data.length));
-  const keys = new Float64Array(n * DIM);
+  const keys = patchKeys(pictures, PATCH);
   const faded = new Array(n);
   for (let token = 0; token < n; token++) {
     const mean = [0, 0, 0];
-    forPixels(token, width, height, (at, y, x) => {
-      const cell = (Math.floor(y / 2) * (PATCH / 2) + Math.floor(x / 2)) * 3;
-      for (let c = 0; c < 3; c++) {
-        keys[token * DIM + cell + c] += pixels[at + c] / 4;
-        mean[c] += pixels[at + c] / (PATCH * PATCH);
-      }
-    });
+    forPixels(token, width, height, (at) => { for (let c = 0; c < 3; c++) mean[c] += pixels[at + c] / (PATCH * PATCH); });
     faded[token] = `rgb(${mean.map((value) => Math.round(0.4 * value + 0.6 * 255)).join(" ")})`;
   }
   const difference = new Float64Array(n);
@@ -231,9 +226,6 @@ function filmOf(pictures, motion, scale, motionName, actor) {
   for (let token = place; token < n; token++) {
     for (let c = 0; c < DIM; c++) difference[token] += Math.abs(keys[token * DIM + c] - keys[(token - place) * DIM + c]) / DIM / 8;
   }
-  const average = new Float64Array(DIM); // patches are compared by how they differ from the film's average patch
-  for (let i = 0; i < keys.length; i++) average[i % DIM] += keys[i] / n;
-  for (let i = 0; i < keys.length; i++) keys[i] -= average[i % DIM];
   return {
     frames, width, height, pixels, keys, faded, actor,
     motion: motion ? Float64Array.from(motion, (value) => value * scale) : difference,
@@ -241,13 +233,13 @@ function filmOf(pictures, motion, scale, motionName, actor) {
   };
 }
 
-/** Calls with the place of every pixel of a patch in `pixels`, and its row and column in the patch. */
+/** Calls with the place of every pixel of a patch in `pixels`. */
 function forPixels(token, width, height, call) {
   const frame = Math.floor(token / (width * height));
   const [row, column] = [Math.floor((token % (width * height)) / width), token % width];
   for (let y = 0; y < PATCH; y++) {
     const line = ((frame * height + row) * PATCH + y) * width * PATCH + column * PATCH;
-    for (let x = 0; x < PATCH; x++) call(4 * (line + x), y, x);
+    for (let x = 0; x < PATCH; x++) call(4 * (line + x));
   }
 }
 
@@ -324,16 +316,6 @@ function ring(pen, { width, height }, frame, chosen) {
   pen.strokeRect((i % width) * PATCH + 1.5, Math.floor(i / width) * PATCH + 1.5, PATCH - 3, PATCH - 3);
 }
 
-/** Frames that stand one below the other in one picture, as ImageData. */
-function cut(image, frames, height, width) {
-  const canvas = make("canvas", { width, height });
-  const pen = canvas.getContext("2d", { willReadFrequently: true });
-  return Array.from({ length: frames }, (_, f) => {
-    pen.drawImage(image, 0, -f * height);
-    return pen.getImageData(0, 0, width, height);
-  });
-}
-
 /** Frames taken evenly from a file that the browser can play, small, as ImageData. Nothing leaves the page. */
 async function decoded(file, progress) {
   const video = make("video", { muted: true, playsinline: true, preload: "auto" });
@@ -363,9 +345,4 @@ async function decoded(file, progress) {
   } finally {
     URL.revokeObjectURL(address);
   }
-}
-
-/** Numbers from 0 to 255, one a token, that came as text. */
-function bytes(text) {
-  return text ? Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0)) : undefined;
 }

@@ -1,7 +1,7 @@
 // The target painter: where targets fall in a film, and what that does to the actor's weight in the mean. See painter.py.
 
 import { averages, region, sample, seeded, top, uniform } from "./merging.js";
-import { COLOURS, answers, box, choice, ledger, loaded, make, merger, number, percent, picture, sentence, slider } from "./parts.js";
+import { COLOURS, answers, box, bytes, choice, cut, ledger, loaded, make, merger, number, patchKeys, percent, picture, sentence, slider } from "./parts.js";
 
 const SIDE = 8; // pixels of a patch
 
@@ -152,26 +152,9 @@ export function explore(el, data) {
   return merging.stop;
 }
 
-/** A film's pictures, its keys (4 x 4 means less the average patch), its actor, motion and centre. */
+/** A film's pictures, its keys, its actor, motion and centre. */
 async function prepared(film, frames, height, width) {
-  const image = await loaded(film.picture);
-  const canvas = make("canvas", { width: width * SIDE, height: height * SIDE });
-  const pen = canvas.getContext("2d", { willReadFrequently: true });
-  const pictures = [];
-  const keys = new Float64Array(frames * height * width * 48);
-  for (let f = 0; f < frames; f++) {
-    pen.drawImage(image, 0, -f * height * SIDE);
-    pictures.push(pen.getImageData(0, 0, width * SIDE, height * SIDE));
-    for (let y = 0; y < height * SIDE; y++) for (let x = 0; x < width * SIDE; x++) for (let c = 0; c < 3; c++) {
-      const token = (f * height + Math.floor(y / SIDE)) * width + Math.floor(x / SIDE);
-      const cell = (Math.floor((y % SIDE) / 2) * 4 + Math.floor((x % SIDE) / 2)) * 3 + c;
-      keys[token * 48 + cell] += pictures[f].data[4 * (y * width * SIDE + x) + c] / 4;
-    }
-  }
-  const mean = new Float64Array(48);
-  for (let i = 0; i < keys.length; i++) mean[i % 48] += keys[i] / (keys.length / 48);
-  for (let i = 0; i < keys.length; i++) keys[i] -= mean[i % 48];
-  const read = (text) => Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
-  const motion = Float64Array.from(read(film.motion), (value) => value * film.motion_scale);
-  return { pictures, keys, motion, actor: read(film.actor), centre: read(film.centre) };
+  const pictures = cut(await loaded(film.picture), frames, height * SIDE, width * SIDE);
+  const motion = Float64Array.from(bytes(film.motion), (value) => value * film.motion_scale);
+  return { pictures, keys: patchKeys(pictures, SIDE), motion, actor: bytes(film.actor), centre: bytes(film.centre) };
 }

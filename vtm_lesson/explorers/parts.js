@@ -290,3 +290,41 @@ export async function loaded(uri) {
   await image.decode();
   return image;
 }
+
+/** Frames that stand one below the other in one picture, as ImageData. */
+export function cut(image, frames, height, width) {
+  const canvas = make("canvas", { width, height });
+  const pen = canvas.getContext("2d", { willReadFrequently: true });
+  return Array.from({ length: frames }, (_, f) => {
+    pen.drawImage(image, 0, -f * height);
+    return pen.getImageData(0, 0, width, height);
+  });
+}
+
+/**
+ * Keys of a film's patches, 48 numbers each: the 4 x 4 means of 2 x 2 pixels, in three colours, less those of the film's
+ * average patch. `side`: pixels of a patch, 8. The same as `film_keys` in film.py.
+ */
+export function patchKeys(pictures, side) {
+  const cells = side / 2;
+  const dim = 3 * cells * cells;
+  const [width, height] = [Math.floor(pictures[0].width / side), Math.floor(pictures[0].height / side)];
+  const n = pictures.length * height * width;
+  const keys = new Float64Array(n * dim);
+  pictures.forEach((one, frame) => {
+    for (let y = 0; y < height * side; y++) for (let x = 0; x < width * side; x++) {
+      const token = (frame * height + Math.floor(y / side)) * width + Math.floor(x / side);
+      const cell = token * dim + 3 * (Math.floor((y % side) / 2) * cells + Math.floor((x % side) / 2));
+      for (let c = 0; c < 3; c++) keys[cell + c] += one.data[4 * (y * one.width + x) + c] / 4;
+    }
+  });
+  const average = new Float64Array(dim);
+  for (let i = 0; i < keys.length; i++) average[i % dim] += keys[i] / n;
+  for (let i = 0; i < keys.length; i++) keys[i] -= average[i % dim];
+  return keys;
+}
+
+/** Numbers from 0 to 255, one a token, that came as text. */
+export function bytes(text) {
+  return text ? Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0)) : undefined;
+}
