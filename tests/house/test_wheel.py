@@ -280,3 +280,8 @@ def test_every_import_of_the_package_is_declared():
     }
     assert not missing, f"pyproject.toml does not declare {sorted(missing)}"
     assert {"torch", "numpy", "PIL", "psutil"} <= set().union(*map(imported, files))
+
+
+def test_explorers_bring_their_browser_modules(installed):
+    code = "from vtm_lesson.explorers import gallery; print(['function explore(el' in one.page() for one in gallery()])"
+    assert installed.python("-c", code).splitlines()[-1] == str([True] * 6)
