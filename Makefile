@@ -11,7 +11,7 @@ LESSONS = $(patsubst notebooks/source/%.py,notebooks/%.ipynb,$(sort $(wildcard n
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help env lab checks test test-all lessons site lock wheels-for-cuda cuda clean
+.PHONY: help env lab grade checks test test-all lessons site classroom lock wheels-for-cuda cuda clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /make \1|/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-20s %s\n", $$1, $$2}'
@@ -23,6 +23,9 @@ env:  ## make .venv with the pinned packages; a second call takes no time
 
 lab: env  ## copy what is new into work/, which is yours, and open it in JupyterLab
 	@exec $(VENV)/python tools/lab.py $(ARGS)
+
+grade: env  ## mark the exercises in work/solutions.py, for those who work in an editor (ARGS="02 saliency": some of them)
+	@$(VENV)/python tools/grade.py $(ARGS)
 
 checks: env  ## form, types and the order of the floors; no test is run
 	$(VENV)/ruff check .
@@ -48,6 +51,9 @@ lessons: env  ## rebuild the notebooks whose source or package code changed (ARG
 
 site: env  ## the course as web pages, to be read without a network: site/index.html
 	@$(VENV)/python tools/build_site.py --install $(ARGS)
+
+classroom: env  ## the course for a class, on nbgrader, in classroom/ (ARGS="00 02 --folder DIR"); see docs/teachers.md
+	@$(VENV)/python tools/classroom.py make $(ARGS)
 
 lock: env  ## renew requirements.txt and requirements-all.txt from pyproject.toml
 	@$(VENV)/python tools/lock.py

@@ -7,6 +7,8 @@ import sys
 
 COMMANDS = {
     "lab": ("teaching.lab", "copy the lessons into your own folder, and open them in JupyterLab"),
+    "grade": ("teaching.grading", "mark the exercises that you solved in an editor, in solutions.py"),
+    "report": ("teaching.class_report", "for teachers: what a class got wrong, as figures and tables, and its marks"),
     "see": ("study.see_command", "a film of your own, merged: both play side by side, as mp4, WebP and a page"),
     "bench": ("measuring.bench", "time and memory of operator and network, side by side (--quick: a look)"),
     "compare": (

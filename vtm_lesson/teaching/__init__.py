@@ -24,6 +24,16 @@
                             slips_speed.py, slips_gradients.py, slips_long.py, slips_data.py, slips_own.py
     work.py                 the learner's own copies of the lessons, and how changes reach them
     lab.py                  the command that opens them in JupyterLab
+    classroom.py            a class on nbgrader: the cells that carry marks
+    classroom_marking.py    whether a function is right, decided outside the process that it runs in
+    classroom_jail.py       a kernel of its own for a submission: no network, another user, limits
+    classroom_execute.py    both of them in nbgrader's autograde
+    classroom_look.py       which submissions need a look, and why
+    grading.py              for those who work in an editor: all exercises in one file, and the command that marks it
+    pytest_exercises.py     the plugin by which pytest sees each of them as a test
+    judging.py              an answer before its check; somebody else's file in a process of its own
+    class_report.py         what a class got wrong, and its marks for Moodle and Canvas
+    class_figure.py         the figure in it
 
 What belongs here: whatever looks at a learner's answer.
 """

@@ -6,7 +6,9 @@ The checks themselves stand in `lessons_*.py`, and are called through `vtm_lesso
 from __future__ import annotations
 
 import contextlib
+import contextvars
 import copy
+import dataclasses
 import functools
 import inspect
 import io
@@ -40,6 +42,9 @@ from .contents import lesson_of
 from .progress import record_solved, stored_code
 
 Case = tuple[str, tuple]  # a few words that say what is special about it, and the arguments
+
+# Added to the seed of every generator made for inputs: 0 but while `Exercise.variant` makes its cases.
+_shift: contextvars.ContextVar[int] = contextvars.ContextVar("shift", default=0)
 
 
 # What there is to do in an exercise, as its heading says it.
@@ -192,6 +197,36 @@ class Exercise:
             handed_out[own] = self.name
         self._handed_out |= own is self.answer
         return own
+
+    def variant(self, seed: int) -> Exercise:
+        """The same exercise with other random inputs; inputs that are not made from seeds stay as they are.
+
+        Parameters
+        ----------
+        seed : int
+            Added to the seeds that the inputs are made from; 0 gives the inputs that learners see.
+
+        Examples
+        --------
+        >>> from vtm_lesson import checks
+        >>> _, (seen, _) = list(checks.group_mean.cases())[1]
+        >>> _, (other, _) = list(checks.group_mean.variant(7_000_000).cases())[1]
+        >>> seen.shape == other.shape, bool((seen == other).any())
+        (True, False)
+        """
+
+        def cases() -> list[Case]:
+            before = _shift.set(seed)
+            try:
+                return list(self.cases())
+            finally:
+                _shift.reset(before)
+
+        return dataclasses.replace(self, cases=cases)
+
+    def problem(self, given: Callable) -> str | None:
+        """What is wrong with the function, in the words of the check; None if nothing is. Prints and notes nothing."""
+        return self._problem(given)[0]
 
     def _mine(self) -> tuple[Callable, str]:
         if self._own is not None:
@@ -394,7 +429,7 @@ class Exercise:
 
 def generator(seed: int) -> torch.Generator:
     """A generator for inputs that are the same each time."""
-    return torch.Generator().manual_seed(seed)
+    return torch.Generator().manual_seed(seed + _shift.get())
 
 
 def random(seed: int, *shape: int) -> Tensor:

@@ -1,0 +1,212 @@
+"""A kernel of its own for somebody else's code: no network, another user, limits. Standard library only.
+
+`Jail` is what the marking process holds. Run as a script, this file is the first thing in the kernel's process: it
+takes away what the submission must not have, and then becomes the kernel.
+
+As root on Linux the kernel runs as a user that exists nowhere else, in its own network and mount namespaces: it sees no
+other folder of the course, no other user's home, and a /tmp of its own. As another user there are the limits and, where
+the system lets users make namespaces, no network.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import ctypes
+import json
+import os
+import shutil
+import signal
+import stat
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+NEW_MOUNTS, NEW_USER, NEW_NETWORK, NEW_IPC = 0x20000, 0x10000000, 0x40000000, 0x8000000
+BIND, RECURSIVE, PRIVATE = 0x1000, 0x4000, 0x40000
+TEMPORARY = ("/tmp", "/var/tmp", "/dev/shm")
+FIRST_USER, USERS = 700_000, 100_000
+
+
+def _call(name: str, *arguments: object) -> None:
+    """A system call of the C library; OSError where it is refused."""
+    function = getattr(ctypes.CDLL(None, use_errno=True), name)
+    if function(*arguments) != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, f"{name}: {os.strerror(number)}")
+
+
+def _mount(source: str, target: str, kind: str | None, flags: int, data: str | None = None) -> None:
+    _call("mount", *(None if t is None else t.encode() for t in (source, target, kind)), flags, data and data.encode())
+
+
+def _closed(path: Path) -> Path | None:
+    """The topmost folder on the way to `path` that other users may not enter."""
+    for folder in [*reversed(path.parents), path]:
+        if not folder.stat().st_mode & stat.S_IXOTH:
+            return folder
+    return None
+
+
+def hide(hidden: list[Path], shown: list[Path]) -> None:
+    """In this process's own mounts put an empty folder over each of `hidden`, with `shown` seen through it."""
+    _mount("none", "/", None, RECURSIVE | PRIVATE)
+    closed = [found for path in shown if (found := _closed(path)) is not None]
+    covers: list[Path] = []
+    for path in sorted({*closed, *hidden}):
+        if not any(path.is_relative_to(cover) for cover in covers):
+            covers.append(path)
+    holder = Path(tempfile.mkdtemp(dir="/run" if Path("/run").is_dir() else "/"))
+    _mount("tmpfs", str(holder), "tmpfs", 0, "size=1m,mode=700")
+    through = [path for path in shown if any(path.is_relative_to(cover) for cover in covers)]
+    through = [path for path in through if not any(path != other and path.is_relative_to(other) for other in through)]
+    for number, path in enumerate(through):  # before the covers lie on them
+        (holder / str(number)).mkdir()
+        _mount(str(path), str(holder / str(number)), None, BIND | RECURSIVE)
+    for cover in covers:
+        mode = "1777" if str(cover) in TEMPORARY else "755"
+        _mount("tmpfs", str(cover), "tmpfs", 0, f"size=512m,mode={mode}")
+    for number, path in enumerate(through):
+        path.mkdir(parents=True, exist_ok=True)
+        _mount(str(holder / str(number)), str(path), None, BIND | RECURSIVE)
+    for path in hidden:  # a course inside a folder that is shown
+        if any(path.is_relative_to(s) for s in through) and path.exists():
+            _mount("tmpfs", str(path), "tmpfs", 0, "size=1m,mode=700")
+
+
+def enter(wish: dict) -> list[str]:
+    """Take away what `wish` says from this process; returns what could be taken, in words."""
+    import resource
+
+    done = []
+    root, user = os.geteuid() == 0, wish["user"]
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError):
+            _call("unshare", NEW_NETWORK if root else NEW_NETWORK | NEW_USER)
+            done.append("no network")
+        if root:
+            with contextlib.suppress(OSError):
+                _call("unshare", NEW_MOUNTS | NEW_IPC)
+                hide([Path(p) for p in wish["hidden"]], [Path(p) for p in wish["shown"]])
+                done.append("other folders hidden")
+    limits = {"RLIMIT_CORE": 0, "RLIMIT_FSIZE": wish["file"], "RLIMIT_CPU": wish["cpu"]}
+    limits |= {"RLIMIT_AS": wish["memory"], "RLIMIT_NOFILE": 1024}
+    if root:  # counted for the whole user, so only where the user is the submission's own
+        limits["RLIMIT_NPROC"] = wish["processes"]
+    for name, most in limits.items():
+        with contextlib.suppress(OSError, ValueError, AttributeError):
+            resource.setrlimit(getattr(resource, name), (most, most))
+    done.append("limits")
+    if root:
+        os.setgroups([])
+        os.setgid(user)
+        os.setuid(user)
+        done.append("a user of its own")
+    os.umask(0o077)
+    return done
+
+
+def user_of(process: int) -> int:
+    """The user whose kernel the marking process of that number starts."""
+    return FIRST_USER + process % USERS
+
+
+def end_all(user: int) -> None:
+    """End every process of a jail's user. As anybody but root there is no such user, and nothing happens."""
+    if hasattr(os, "geteuid") and os.geteuid() == 0 and FIRST_USER <= user < FIRST_USER + USERS:
+        script = "import os, signal, sys; u = int(sys.argv[1]); os.setgroups([]); os.setgid(u); os.setuid(u); "
+        subprocess.run([sys.executable, "-I", "-c", script + "os.kill(-1, signal.SIGKILL)", str(user)], check=False)
+
+
+class Jail:
+    """The folder, the user and the command of one kernel.
+
+    Parameters
+    ----------
+    course : Path
+        The course's folder, which the kernel must not see.
+    packages : list of Path
+        Folders that it must see: Python's, and this package's.
+    memory, file : int
+        Bytes of address space, and of one file.
+    cpu, processes : int
+        Seconds of processor, and processes and threads at once.
+    """
+
+    def __init__(self, course: Path, packages: list[Path], memory: int, file: int, cpu: int, processes: int) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="kernel-")).resolve()
+        self.user = user_of(os.getpid()) if os.geteuid() == 0 else os.geteuid()
+        for name in ("home", "work"):
+            (self.folder / name).mkdir()
+        shown = [self.folder, *(p.resolve() for p in packages if p.exists())]
+        self.wish = {
+            "user": self.user,
+            "hidden": [str(course.resolve()), *(p for p in TEMPORARY if Path(p).is_dir())],
+            "shown": [str(p) for p in shown],
+            "memory": memory,
+            "file": file,
+            "cpu": cpu,
+            "processes": processes,
+            "report": str(self.folder / "isolated.json"),
+        }
+
+    @property
+    def connection_file(self) -> str:
+        return str(self.folder / "k.json")
+
+    def take(self, source: Path) -> None:
+        """Copy the submission's other files to where the kernel works; no links are followed."""
+        for path in source.iterdir():
+            if path.is_symlink() or path.suffix == ".ipynb":
+                continue
+            if path.is_dir():
+                shutil.copytree(path, self.folder / "work" / path.name, symlinks=True)
+            elif path.is_file():
+                shutil.copy(path, self.folder / "work" / path.name)
+
+    def command(self, command: list[str]) -> list[str]:
+        """The command that enters the jail and then becomes `command`; all files are the kernel's user's by then."""
+        if os.geteuid() == 0:
+            for folder, folders, files in os.walk(self.folder):
+                for name in [".", *folders, *files]:
+                    os.chown(Path(folder, name), self.user, self.user, follow_symlinks=False)
+        self.folder.chmod(0o700)
+        return [sys.executable, "-I", str(Path(__file__).resolve()), json.dumps(self.wish), *command]
+
+    def environment(self, **more: str) -> dict[str, str]:
+        """What the kernel knows of its surroundings: nothing of the teacher's but where programs lie."""
+        home = str(self.folder / "home")
+        kept = {k: os.environ[k] for k in ("PATH", "LANG", "LC_ALL", "OMP_NUM_THREADS", "TZ") if k in os.environ}
+        return kept | {"HOME": home, "IPYTHONDIR": f"{home}/.ipython", "MPLCONFIGDIR": f"{home}/.matplotlib"} | more
+
+    def isolated(self) -> list[str]:
+        """What was taken from the kernel, in words."""
+        try:
+            return [str(word) for word in json.loads((self.folder / "isolated.json").read_text())]
+        except (OSError, ValueError):
+            return []
+
+    def close(self) -> None:
+        """End every process of the jail's user, and remove its folder."""
+        end_all(self.user)
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("wish", type=json.loads)
+    parser.add_argument("command", nargs=argparse.REMAINDER)
+    args = parser.parse_args()
+    cwd = Path.cwd()
+    with Path(args.wish["report"]).open(
+        "w"
+    ) as report:  # opened before other folders are hidden and the user is another
+        json.dump(enter(args.wish), report)
+    os.chdir(cwd)  # the mounts may be others now
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    os.execv(args.command[0], args.command)
+
+
+if __name__ == "__main__":
+    main()
