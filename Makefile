@@ -17,9 +17,9 @@ help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /make \1|/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-20s %s\n", $$1, $$2}'
 	@echo 'ARGS="..." adds options to JupyterLab, to pytest, or to the lesson builder: make lab ARGS="--no-browser --port=8899"'
 
-env:  ## make .venv with the pinned packages; a second call takes no time
+env:  ## make .venv with the pinned packages; a second call takes no time (HASHES=1: only files of known digests)
 	@command -v $(PYTHON) >/dev/null || { echo "setup: no python3 found; install Python 3.11 or newer" >&2; exit 1; }
-	@$(PYTHON) tools/setup_env.py
+	@$(PYTHON) tools/setup_env.py $(if $(HASHES),--hashes)
 
 lab: env  ## copy what is new into work/, which is yours, and open it in JupyterLab
 	@exec $(VENV)/python tools/lab.py $(ARGS)
@@ -43,7 +43,7 @@ test: checks  ## the checks, the tests, and every lesson executed and compared w
 
 # Whoever sets VTM_TEST_ALL=1, as .ci/run does, has a test that lacks its tool fail; else it is skipped.
 test-all: env  ## the tests that need more: a real browser (Chromium), the site (npm), all wrong answers of the mutation audit
-	@$(VENV)/python tools/setup_env.py --all
+	@$(VENV)/python tools/setup_env.py --all $(if $(HASHES),--hashes)
 	$(VENV)/python -m pytest tests/all -q -rs $(ARGS)
 
 lessons: env  ## rebuild the notebooks whose source or package code changed (ARGS="02 --force": that one, in any case)

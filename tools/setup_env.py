@@ -1,6 +1,7 @@
 """Make .venv with the pinned packages, once: `make env`, or `py tools/setup_env.py` where there is no make.
 
-With --all, the tools of `make test-all` (requirements-all.txt) are added to it.
+With --all, the tools of `make test-all` (requirements-all.txt) are added to it. With --hashes, every file that is
+fetched has to have a digest that requirements-hashes.txt knows; but for torch and its kin, whose builds differ by machine.
 
 Standard library only, and no syntax younger than Python 3.6, so that an old Python gets the sentence below and not a
 traceback. A second call compares one digest and returns. An installation that was interrupted is started over, in an
@@ -163,6 +164,13 @@ def quiet_news():
     settings.write_text(json.dumps(values, indent=2) + "\n")
 
 
+def pinned(name, *options):
+    """Install a list of pins; before that, with --hashes, all of it that has digests. Little is left to fetch then."""
+    if "--hashes" in sys.argv[1:]:
+        install(*options, "--require-hashes", "--no-deps", "-r", ROOT / (name + "-hashes.txt"))
+    install(*options, "-r", ROOT / (name + ".txt"))
+
+
 def main():
     want = wanted("requirements.txt", "pyproject.toml")
     if ready(want):
@@ -189,7 +197,7 @@ def set_up(want):
     else:
         what = "is a link" if VENV.is_symlink() else "was not made by set-up"
         stop(f"{VENV} {what}, so it is not emptied, and holds no Python; move it away, and give the command again.")
-    install(*quiet, "-r", ROOT / "requirements.txt")
+    pinned("requirements", *quiet)
     install(*quiet, "--no-deps", "--no-build-isolation", "--editable", ROOT)
     quiet_news()
     DONE.write_text(json.dumps(want))
@@ -205,7 +213,7 @@ def add_all():
     with alone():
         if installed(DONE_ALL) != want:
             print("Adding the tools of make test-all.", flush=True)
-            install("--quiet", "-r", ROOT / "requirements-all.txt")
+            pinned("requirements-all", "--quiet")
             DONE_ALL.write_text(json.dumps(want))
 
 

@@ -230,3 +230,14 @@ def test_by_chunks_needs_a_fraction_of_the_memory():
 def test_what_it_cannot_do_is_named(options):
     with pytest.raises(ValueError, match="merge_at"):
         block(**options)
+
+
+def test_where_a_reducer_merges_nothing_queries_are_made_of_normed_tokens_all_the_same():
+    """Of one video such a merge is the identity, of which nothing needs to be averaged; the queries need layer norm."""
+    net = vtm.VideoClassifier(
+        8, 1, (2,), merge_at="queries", reducer=vtm.merging.registry.reducer("threshold", above=1.0)
+    ).eval()
+    plain = vtm.VideoClassifier(8, 1, (2,), partition=None).eval()
+    plain.load_state_dict(net.state_dict())
+    x = 5 + torch.randn(1, 2, 2, 2, 8)
+    torch.testing.assert_close(net(x), plain(x))

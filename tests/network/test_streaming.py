@@ -196,3 +196,16 @@ def test_levels_alone_have_no_logits_and_none_is_no_level():
         live.logits()
     with pytest.raises(ValueError, match="no levels"):
         Live([])
+
+
+def test_the_merge_of_several_videos_is_refused_where_they_keep_different_numbers():
+    net = VideoClassifier(8, 1, (2,), gamma=1, reducer="window").eval()
+    frames = torch.randn(2, 2, 1, 1, 8)
+    with pytest.raises(ValueError, match="2 videos were given with trace=True"):
+        Live(net, trace=True).push(frames)
+    live = Live(net)
+    live.push(frames)
+    torch.testing.assert_close(live.logits(), net(frames))
+    live = Live(net, trace=True)
+    live.push(frames[:1])
+    assert live.merge().n_in == 2

@@ -12,6 +12,7 @@ import nbformat
 import pytest
 import torch
 
+from helpers import in_a_kernel
 from vtm_lesson import checks
 from vtm_lesson.teaching import classroom, classroom_look
 from vtm_lesson.teaching.classroom_marking import CALL, Remote, fault, seed_of
@@ -44,17 +45,6 @@ def test_each_student_has_other_inputs_and_right_answers_are_right_on_them():
             assert [words for words, _ in seen] == [words for words, _ in own]
             varied += any(checks.difference(a, b) is not None for (_, a), (_, b) in zip(seen, own, strict=True))
     assert varied >= 38
-
-
-def in_a_kernel(function, name="f"):
-    """A Remote whose kernel is a dictionary."""
-    space = {"get_ipython": lambda: type("Shell", (), {"user_ns": {name: function}})}
-
-    def ask(code, expression):
-        exec(code, space)
-        return repr(eval(expression, space))
-
-    return Remote(name, ask)
 
 
 @pytest.mark.parametrize("name", [name for _, names in LESSONS.values() for name in names])

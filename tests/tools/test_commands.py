@@ -120,6 +120,37 @@ def test_lock_writes_apart_what_only_test_all_needs():
         lock.added("a==1\n", "a==2\nb==2\n")
 
 
+def digests(name: str) -> dict[str, tuple[str, int]]:
+    """Name -> version, how many digests, of a list that pip would take with --require-hashes."""
+    text = (ROOT / name).read_text(encoding="utf-8")
+    found = re.findall(r"^([\w.-]+)==([\w.]+)((?: \\\n    --hash=sha256:[0-9a-f]{64})+)$", text, re.MULTILINE)
+    assert len(found) == len(re.findall(r"^[^#\s]", text, re.MULTILINE)), "a line that is no pin with digests"
+    return {canonicalize_name(pin): (version, more.count("--hash=")) for pin, version, more in found}
+
+
+def test_every_pin_has_digests_but_torch_and_its_kin():
+    held = {canonicalize_name(Requirement(text).name) for text in lock.HELD}
+    assert held == {"torch", "torchvision", "triton"}
+    for name, pins in (("requirements-hashes.txt", PINS), ("requirements-all-hashes.txt", MORE)):
+        expected = {canonicalize_name(pin.name): version(pin) for pin in pins}
+        found = digests(name)
+        assert {k: v for k, (v, _) in found.items()} == {k: v for k, v in expected.items() if k not in held}, (
+            "renew them: python tools/lock.py --hashes"
+        )
+
+
+def test_lock_keeps_the_digests_of_what_is_pinned_and_no_other():
+    compiled = (
+        "a-b==1 \\\n    --hash=sha256:11 \\\n    --hash=sha256:22\nnvidia-x==3 \\\n    --hash=sha256:33\n"
+        "torch==2.13.0 \\\n    --hash=sha256:44\n"
+    )
+    assert lock.hashed(compiled, "# head\nA_b==1\ntorch==2.13.0\n", "# top\n") == (
+        "# top\na-b==1 \\\n    --hash=sha256:11 \\\n    --hash=sha256:22\n"
+    )
+    with pytest.raises(ValueError, match="no digest for missing"):
+        lock.hashed(compiled, "missing==1\n", "")
+
+
 def test_what_lock_holds_is_what_is_pinned():
     for held in map(Requirement, lock.HELD):
         assert PINNED[held.name].specifier == held.specifier and PINNED[held.name].marker == held.marker
@@ -226,6 +257,18 @@ def test_the_tools_of_test_all_are_added_once(setup, tmp_path):
     setup.calls.clear()
     setup_env.add_all()
     assert len(setup.calls) == 1
+
+
+def test_with_hashes_all_that_has_digests_is_installed_by_them_first(setup, monkeypatch, tmp_path):
+    monkeypatch.setattr(sys, "argv", ["setup_env.py", "--all", "--hashes"])
+    (tmp_path / "requirements-all.txt").write_text("b==1\n")
+    hashed, plain, _ = setup()[2:]
+    assert hashed.endswith(f"--require-hashes --no-deps -r {tmp_path / 'requirements-hashes.txt'}")
+    assert plain.endswith(f"-r {tmp_path / 'requirements.txt'}") and "--require-hashes" not in plain
+    setup.calls.clear()
+    setup_env.add_all()
+    hashed, plain = setup.calls
+    assert hashed.endswith(f"--require-hashes --no-deps -r {tmp_path / 'requirements-all-hashes.txt'}")
 
 
 def test_a_moved_folder_gets_a_new_environment(setup, tmp_path):

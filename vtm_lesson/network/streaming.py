@@ -64,7 +64,8 @@ class Live:
     ------
     ValueError
         For a network in training mode, and for networks that run in one pass only: those that match over the whole
-        video or add positions.
+        video or add positions. From `push`, with trace=True, for several videos at once where a reducer keeps another
+        number of tokens in each: one Merge cannot say that of all chunks.
 
     Notes
     -----
@@ -98,6 +99,7 @@ class Live:
         if not self.levels:
             raise ValueError("there are no levels; give a network, or one level or more.")
         self.generator, self.trace = generator, trace
+        self._ragged = any(getattr(level, "ragged", False) for level in self.levels)
         self.frames = 0  # that have arrived
         self.most_held = 0  # tokens, at the moment when there were most
         self._shape: tuple[int, ...] | None = None
@@ -131,13 +133,19 @@ class Live:
         Raises
         ------
         ValueError
-            For another shape, and where a chunk would cut through those of the level below.
+            For another shape, where a chunk would cut through those of the level below, and for several videos that
+            may keep different numbers of tokens, where their Merge is asked for.
         """
         shape = tuple(tokens.shape) if isinstance(tokens, Tensor) else ()
         known = self._shape or shape
         if len(shape) != 5 or 0 in shape or shape[:1] + shape[2:] != known[:1] + known[2:]:
             given = shape if isinstance(tokens, Tensor) else type(tokens).__name__
             raise ValueError(f"push was given {given}; it takes (B, l, H, W, C), none 0, B, H, W and C as before.")
+        if self.trace and self._ragged and shape[0] > 1:
+            raise ValueError(
+                f"{shape[0]} videos were given with trace=True to a reducer that keeps another number of tokens in "
+                "each; give one video at a time, or leave trace out."
+            )
         self._shape = shape
         first = self.levels[0].chunk
         while shape[1] > 0:
@@ -230,7 +238,7 @@ class _Block:
     """A block of a network as a level."""
 
     def __init__(self, block: VTMBlock):
-        self.block, self.chunk = block, block.config.chunk
+        self.block, self.chunk, self.ragged = block, block.config.chunk, block.ragged
 
     def __call__(self, tokens: Tokens, generator: torch.Generator | None = None) -> tuple[Tokens, Merge]:
         left, trace = self.block(tokens, generator)

@@ -107,10 +107,10 @@ class Tokens:
     def merged(self, merge: Merge, average: str = "plain", x: Tensor | None = None) -> Tokens:
         """After a merge: everything is averaged, sizes add up, positions are those of the tokens that survive.
 
-        x: (B, M, C'), the merged tokens, where they are known already and M < N.
+        x: (B, M, C'), the merged tokens, where they are known already.
         """
         if merge.is_identity:
-            return self
+            return self if x is None else replace(self, x=x)
         means: dict[str, Any] = {
             name: merge.mean(value[..., None])[..., 0]
             for name in ("motion", "oracle", "relative")
