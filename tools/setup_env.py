@@ -1,7 +1,7 @@
 """Make .venv with the pinned packages, once: `make env`, or `py tools/setup_env.py` where there is no make.
 
-With --all, the tools of `make test-all` (requirements-all.txt) are added to it. With --hashes, every file that is
-fetched has to have a digest that requirements-hashes.txt knows; but for torch and its kin, whose builds differ by machine.
+With --all, the tools of `make test-all` (requirements-all.txt) are added to it. With --hashes, a file that is fetched
+must have a digest that requirements-hashes.txt knows; but for torch and its kin, whose builds differ by machine.
 
 Standard library only, and no syntax younger than Python 3.6, so that an old Python gets the sentence below and not a
 traceback. A second call compares one digest and returns. An installation that was interrupted is started over, in an
