@@ -11,8 +11,8 @@ from pathlib import Path
 import nbformat
 import pytest
 import torch
+from helpers import exercises_of, in_a_kernel
 
-from helpers import in_a_kernel
 from vtm_lesson import checks
 from vtm_lesson.teaching import classroom, classroom_look
 from vtm_lesson.teaching.classroom_marking import CALL, Remote, fault, seed_of
@@ -114,7 +114,7 @@ class Course:
     def hand_in(self, student: str, lesson: str, nb) -> None:
         folder = self.folder / "submitted" / student / lesson
         folder.mkdir(parents=True)
-        nbformat.write(self.short(nb), folder / f"{lesson}.ipynb")
+        nbformat.write(exercises_of(nb), folder / f"{lesson}.ipynb")
 
     def solved(self, lesson: str, **changed: str):
         """The release version with all answers in it, those of some exercises `changed`."""
@@ -127,13 +127,6 @@ class Course:
                 if name in changed:
                     cell.source = changed.pop(name).replace("RIGHT", cell.source)
         assert not changed, f"no such exercises: {list(changed)}"
-        return nb
-
-    @staticmethod
-    def short(nb):
-        """With little but the exercises, which takes less time; tests/all has whole notebooks."""
-        first = next(i for i, cell in enumerate(nb.cells) if "nbgrader" in cell.metadata)
-        nb.cells = [cell for i, cell in enumerate(nb.cells) if i < first or "nbgrader" in cell.metadata]
         return nb
 
     def marks(self) -> dict[tuple[str, str], tuple[float, float]]:
