@@ -11,7 +11,7 @@ LESSONS = $(patsubst notebooks/source/%.py,notebooks/%.ipynb,$(sort $(wildcard n
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help env lab grade checks test test-all lessons site classroom lock wheels-for-cuda cuda clean
+.PHONY: help env lab grade checks test test-all fuzz lessons site classroom lock wheels-for-cuda cuda clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /make \1|/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-20s %s\n", $$1, $$2}'
@@ -44,7 +44,10 @@ test: checks  ## the checks, the tests, and every lesson executed and compared w
 # Whoever sets VTM_TEST_ALL=1, as .ci/run does, has a test that lacks its tool fail; else it is skipped.
 test-all: env  ## the tests that need more: a real browser (Chromium), the site (npm), all wrong answers of the mutation audit
 	@$(VENV)/python tools/setup_env.py --all $(if $(HASHES),--hashes)
-	$(VENV)/python -m pytest tests/all -q -rs $(ARGS)
+	$(VENV)/python -m pytest tests/all -q -rs -n logical --maxprocesses=2 --dist loadfile $(ARGS)
+
+fuzz: env  ## look for faults with random cases for some minutes (ARGS="--minutes 20 --seed 7 --only films")
+	@$(VENV)/python tools/fuzz.py $(ARGS)
 
 lessons: env  ## rebuild the notebooks whose source or package code changed (ARGS="02 --force": that one, in any case)
 	@$(VENV)/python tools/build_lessons.py $(ARGS)

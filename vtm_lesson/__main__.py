@@ -9,6 +9,10 @@ COMMANDS = {
     "lab": ("teaching.lab", "copy the lessons into your own folder, and open them in JupyterLab"),
     "grade": ("teaching.grading", "mark the exercises that you solved in an editor, in solutions.py"),
     "report": ("teaching.class_report", "for teachers: what a class got wrong, as figures and tables, and its marks"),
+    "leaderboard": (
+        "teaching.board_command",
+        "for teachers: a class's own strategies on films that nobody has seen, ranked on one page (--quick: a look)",
+    ),
     "see": ("study.see_command", "a film of your own, merged: both play side by side, as mp4, WebP and a page"),
     "bench": ("measuring.bench", "time and memory of operator and network, side by side (--quick: a look)"),
     "compare": (
@@ -44,12 +48,17 @@ def main(argv: list[str] | None = None) -> int:
         asked = argv and argv[0] not in ("-h", "--help")
         print("usage: python -m vtm_lesson COMMAND [options]; each command has --help\n")
         for name, (_, about) in COMMANDS.items():
-            print(f"  {name:10s} {about}")
+            print(f"  {name:11s} {about}")
         if asked:
             print(f"\nThere is no command {argv[0]!r}.", file=sys.stderr)
         return 2 if asked else 0
     module = importlib.import_module(f"vtm_lesson.{COMMANDS[argv[0]][0]}")
-    return module.main(argv[1:]) or 0
+    try:
+        return module.main(argv[1:]) or 0
+    except OSError as error:  # a full disk, a folder that is a file or may not be written
+        what = f"{error.filename}: {error.strerror}" if error.filename and error.strerror else f"{error}"
+        print(f"{argv[0]}: {what}", file=sys.stderr)
+        return 2
 
 
 if __name__ == "__main__":

@@ -678,6 +678,8 @@ print(f"{MY_CHOICE}: public {was.accuracy[0]:.0%}, final {now.accuracy[0]:.0%}, 
 # %% [markdown]
 # Two numbers for one thing, a few points apart: that is what other films do. The final one is what you may tell others, *whatever it is*.
 #
+# In a class there is a third board: `python -m vtm_lesson leaderboard FOLDER` ranks what was handed in on films that nobody has seen. Hand in a file with `own_partition`, or with `entry`, and with `score(tokens)` if it has one.
+#
 # ## Into the package
 #
 # An idea that holds can be given a name that everything knows, from `vtm.reducers()` to the command line and the hosts. One file in `vtm_lesson/merging/reducers/`, here `neighbours.py`:

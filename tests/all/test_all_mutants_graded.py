@@ -5,9 +5,9 @@ A check refuses it in the notebook, so both have to.
 
 import pytest
 import torch
+from helpers import in_a_kernel
 
 import mutation_audit as audit
-from helpers import in_a_kernel
 from vtm_lesson import checks
 from vtm_lesson.teaching import judging
 from vtm_lesson.teaching.classroom_marking import fault

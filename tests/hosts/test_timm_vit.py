@@ -3,6 +3,7 @@
 import copy
 import io
 import math
+import pickle
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -611,6 +612,47 @@ def test_intermediates_and_feature_paths(model, images):
     assert model.merges.unmerge(features).shape == (4, 17, 32)
     model.forward_intermediates(images, indices=[0], output_fmt="NLC", stop_early=True, intermediates_only=True)
     assert model.merges.n_out == 13
+
+
+def test_merged_tokens_are_refused_as_a_grid(model, images):
+    tome.apply(model, 3)  # 17 -> 14 -> 11 -> 8 tokens: timm would reshape the last 7 x 32 numbers to 4 x 4 pixels of 14
+    grids = [
+        lambda host: host.forward_intermediates(images),
+        lambda host: host.forward_intermediates(images, None, False, False, False, "NCHW", True),
+        lambda host: host.get_intermediate_layers(images, 1, reshape=True),
+    ]
+    for host in (model, copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
+        for grid in grids:
+            with pytest.raises(ValueError, match=r"merged tokens are no grid: .*output_fmt='NLC'"):
+                grid(host)
+        assert host.get_intermediate_layers(images, 1)[0].shape == (4, 7, 32)
+        assert host.layer_merges[-1].n_out == 8, "the copy's own record"
+    for harmless in (tome.apply(model, 0), tome.remove(model)):
+        assert [g.shape for g in harmless.get_intermediate_layers(images, 2, reshape=True)] == [(4, 32, 4, 4)] * 2
+    assert "forward_intermediates" not in vars(model)
+
+
+@pytest.mark.filterwarnings("ignore")  # tracing warns of every value that it writes down, and that it is deprecated
+@pytest.mark.parametrize("plug", [{"r": 3}, {"r": 3, "reducer": "drop"}, {"r": lambda block, similarity: 2}])
+def test_tracing_is_refused_where_it_would_keep_one_image_s_groups(model, images, plug):
+    tome.apply(model, **plug)
+    with pytest.raises(ValueError, match=r"torch\.jit\.trace writes down one pass"):
+        torch.jit.trace(model, images)
+    with torch.no_grad():
+        traced = torch.jit.trace(tome.apply(model, 0), images)
+        assert torch.equal(traced(images), tome.remove(model)(images))
+
+
+@pytest.mark.parametrize("frames", ["a", None, 1.5, True, 0, -1, float("nan"), [2]])
+def test_odd_numbers_of_frames_are_told(model, frames):
+    with pytest.raises(ValueError, match="give the number of frames of a film, 1 or more"):
+        tome.apply(model, 3, frames=frames)
+
+
+@pytest.mark.parametrize("r", [(8, "a"), (8, None), (8, [1]), ("a", 0.5), (8, float("nan")), "8", {8}])
+def test_odd_amounts_are_told(model, r):
+    with pytest.raises(ValueError, match=r"^r (is|holds) "):
+        tome.apply(model, r)
 
 
 def test_one_frame_a_film_is_per_frame(model, images):

@@ -151,7 +151,7 @@ def test_files_that_no_study_of_this_form_wrote_are_refused_and_left_alone(finis
     path = tmp_path / "results.jsonl"
     header = (finished.folder / "results.jsonl").read_text().splitlines()[0]
     older = f'{header}\n{{"key": "a/none/gamma6/r1/seed0", "accuracy": 0.4}}\n{{"key": "a/no'
-    wrong = {"": "does not begin with the settings", header[:40]: "does not begin with the settings",
+    wrong = {"{": "does not begin with the settings", header[:40]: "does not begin with the settings",
              older: 'results have a "key" in place of fields'}  # fmt: skip
     for text, words in wrong.items():
         path.write_text(text)

@@ -5,7 +5,7 @@ import textwrap
 import pytest
 import torch
 
-from vtm_lesson.merging import Merge
+from vtm_lesson.merging import Merge, match
 from vtm_lesson.merging.registry import choose
 from vtm_lesson.merging.strategies import Context, reduce
 from vtm_lesson.partition import n_targets, uniform
@@ -125,3 +125,74 @@ def test_trials_are_what_they_say():
         context = make()
         assert isinstance(context, Context) and f"{context.n} tokens of {len(context.keys)} film" in words
         assert bool((context.position.diff(dim=1) > 0).all()) and torch.equal(make().keys, context.keys)
+
+
+class WordlessError(ValueError):
+    def __str__(self):
+        raise RuntimeError("no words")
+
+
+def wordless(n):
+    raise WordlessError
+
+
+def of_many_words(n):
+    raise RuntimeError("x" * 1_000_000)
+
+
+def changes_keys(keys, n_targets):
+    keys.zero_()
+    return torch.arange(n_targets)
+
+
+def changes_positions(context):
+    context.position += 1
+    return torch.arange(context.n_targets)
+
+
+def keeps_others(context):
+    merge = match(context.keys, context.draw(context.motion), context.n_merge)
+    return Merge(merge.group, (merge.keep + 1).clamp(max=context.n - 1))
+
+
+def weighs_with(value):
+    def weighs(context):
+        merge = match(context.keys, context.draw(context.motion), context.n_merge)
+        return Merge(merge.group, merge.keep, weight=torch.full(merge.group.shape, value))
+
+    return weighs
+
+
+@pytest.mark.parametrize(
+    "function, said",
+    [
+        (lambda n: exit(), "stops with SystemExit"),
+        (lambda n: (_ for _ in ()).throw(GeneratorExit), "stops with GeneratorExit"),
+        (wordless, "stops with WordlessError: no message"),
+        (of_many_words, r"RuntimeError: x{1000} \.\.\."),
+        (changes_keys, "changed its input, keys; work on a copy"),
+        (changes_positions, "changed its input, position; work on a copy"),
+        (keeps_others, "keep names tokens that are not in the groups"),
+        (weighs_with(float("nan")), "weight holds negative or non-finite numbers"),
+        (weighs_with(-1.0), "weight holds negative or non-finite numbers"),
+    ],
+)
+def test_what_would_spoil_a_study_is_found_before_it(function, said):
+    with pytest.raises(OwnError, match=said):
+        tried(function, "mine")
+
+
+def test_every_trial_is_told_by_the_function_s_name():
+    def fails_late(n, n_targets):
+        return torch.arange(n_targets) if n < 60 else None
+
+    with pytest.raises(OwnError, match=r"^fails_late, tried on 64 tokens"):
+        tried(fails_late)
+
+
+def test_ctrl_c_stops_a_trial():
+    def stopped(n):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        tried(stopped)

@@ -194,6 +194,16 @@ class Endless:
         return "x" * 5_000_000
 
 
+class LeavingError(BaseException):
+    def __str__(self):
+        raise SystemExit(3)
+
+
+class Leaving:
+    def __getattribute__(self, name):
+        raise SystemExit(name)
+
+
 def stops(error):
     def answer(*_):
         raise error
@@ -209,6 +219,9 @@ def endless_list():
 
 ODD = {
     "SystemExit": (stops(SystemExit(0)), "stopped with SystemExit: 0"),
+    "GeneratorExit": (stops(GeneratorExit()), "stopped with GeneratorExit"),
+    "an exception of no usual kind": (stops(LeavingError("all")), "stopped with LeavingError"),
+    "an object that leaves when it is looked at": (lambda *_: Leaving(), None),
     "an error without words": (stops(UnreadableError()), "stopped with UnreadableError"),
     "an error of many words": (stops(ValueError("x" * 5_000_000)), "stopped with ValueError: xxx"),
     "a number larger than any float": (lambda *_: 10**400, None),
@@ -233,6 +246,8 @@ ODD = {
     "objects that cannot be read": (lambda *_: (Unreadable(), Unreadable()), None),
     "a long object": (lambda *_: Endless(), None),
     "a list that holds itself": (lambda *_: endless_list(), None),
+    "numbers that nobody has written down": (lambda *_: range(10**12), None),
+    "lists of them": (lambda *_: [range(10**12), [range(10**18)]], None),
     "a generator": (lambda *_: itertools.count(), None),
     "an array of objects": (lambda *_: np.array([Unreadable(), None], dtype=object), None),
     "a date": (lambda *_: np.datetime64("2024-01-01"), None),

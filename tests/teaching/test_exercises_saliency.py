@@ -191,3 +191,24 @@ def test_every_input_of_the_box_can_be_answered_and_none_by_drawing_blindly():
     assert tight >= 2
     blind = sample(torch.zeros(1, 1728), 6, torch.Generator().manual_seed(0))[0]
     assert "places are targets" in checks.box_targets.wrong(blind, (12, 12, 12, 6, (4, 1, 4, 2), 0.9), None)
+
+
+def test_centres_of_odd_grids_have_two_right_answers_and_are_not_asked_for():
+    """Half of 7 rows is 3 by `height // 2`, and 4 by the package's `round`."""
+
+    def centre(frames, height, width, gamma):
+        rows, columns = height // 2, width // 2
+        mask = torch.zeros(frames, height, width, dtype=torch.bool)
+        top, left = (height - rows) // 2, (width - columns) // 2
+        mask[:, top : top + rows, left : left + columns] = True
+        count = math.ceil(frames * height * width / gamma)
+        places = [(mask.flatten() == inside).nonzero()[:, 0] for inside in (True, False)]
+        counts = (round(count / 2), count - round(count / 2))
+        spread = [p[[i * len(p) // k for i in range(k)]] for p, k in zip(places, counts, strict=True)]
+        return torch.cat(spread).sort().values
+
+    grids = [grid for _, grid in checks.centre_targets.cases()]
+    grids += [grid for seed in (1, 2) for _, grid in checks.centre_targets.variant(seed).cases()]
+    assert all(height % 2 == width % 2 == 0 for _, height, width, _ in grids)
+    assert checks.centre_targets.problem(centre) is None and checks.centre_targets.problem(region) is None
+    assert centre(1, 7, 7, 4).tolist() != region(1, 7, 7, 4).tolist()

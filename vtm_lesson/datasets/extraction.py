@@ -55,7 +55,8 @@ class Features:
 
     features[i] has tokens (L, h, w, C) float16, motion (L, h, w) and vectors (L, h, w, 2) float32 if they were kept,
     and label, where films have one. With windows (`Settings.window`) each has W before L: tokens (W, L, h, w, C), where
-    W is longer for longer films. `ids[i]` is the film.
+    W is longer for longer films. `ids[i]` is the film. A damaged file raises StoreError; bytes that changed and
+    can still be read are seen by `verify` only, which reads everything.
 
     Attributes
     ----------
@@ -96,11 +97,17 @@ class Features:
         return {**item, "label": torch.tensor(entry.label, dtype=kind)}
 
     def tensors(self, film: str) -> dict[str, Tensor]:
-        """The tensors of a film by its id."""
-        with safe_open(self.places[film], "pt") as shard:
-            there = set(shard.keys())
-            names = [name for name in COLUMNS if f"{film}/{name}" in there]
-            return {name: shard.get_tensor(f"{film}/{name}") for name in names}
+        """The tensors of a film by its id; StoreError where their shard is damaged."""
+        path = self.places[film]
+        try:
+            with safe_open(path, "pt") as shard:
+                there = set(shard.keys())
+                names = [name for name in COLUMNS if f"{film}/{name}" in there]
+                return {name: shard.get_tensor(f"{film}/{name}") for name in names}
+        except (OSError, SafetensorError) as error:
+            raise StoreError(
+                f"{path} is damaged ({error}): delete it and its line of index.jsonl, and its films are made anew."
+            ) from error
 
     def split(self, name: str) -> Features:
         """The features of one split."""

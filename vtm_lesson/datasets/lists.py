@@ -35,6 +35,10 @@ VIEW_COUNT_OFFSET = 11.76425435683139
 class ListError(ValueError):
     """A list that cannot be read: the message names the file, the line, what is there and what belongs there."""
 
+    def __init__(self, message: str):
+        # A file that is no list may be one line of a million letters, which the message would show.
+        super().__init__(message if len(message) <= 1000 else f"{message[:600]} ... {message[-200:]}")
+
 
 @dataclass(frozen=True)
 class Entry:

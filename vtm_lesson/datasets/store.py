@@ -21,7 +21,7 @@ from typing import Any
 
 from torch import Tensor
 
-from ..training.checkpoints import write
+from ..training.checkpoints import FileError, beside, sweep, write
 
 WHAT, INDEX, FAILED = "what.json", "index.jsonl", "failed.jsonl"
 # What folders of features say nothing of that are older than the setting: it was this.
@@ -61,7 +61,10 @@ class FeatureStore:
         self.places: dict[str, Path] = {}
         self.failed: dict[str, str] = {}
         self.next = 0
-        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StoreError(f"{folder} cannot be a folder of features ({error.strerror}): give another one.") from None
         self._agree(what)
         for line in _lines(folder / INDEX, mend=True):
             path = folder / line["shard"]
@@ -76,13 +79,14 @@ class FeatureStore:
         for path in (*folder.glob("shard-*.safetensors"), *folder.glob("shard-*.new")):
             if path.name not in named:  # a run was killed before it could name it
                 path.unlink()
+        for name in (WHAT, INDEX, FAILED):
+            sweep(folder / name)
 
     def _agree(self, what: Mapping[str, Any]) -> None:
         path = self.folder / WHAT
         if not path.exists():
-            fresh = path.with_name(f"{WHAT}.{os.getpid()}.new")
-            fresh.write_text(json.dumps(what, indent=1) + "\n", encoding="utf-8")
-            fresh.replace(path)
+            with beside(path) as fresh:
+                fresh.write_text(json.dumps(what, indent=1) + "\n", encoding="utf-8")
             return
         try:
             there = json.loads(path.read_text(encoding="utf-8"))
@@ -161,23 +165,34 @@ def verify(folder: str | Path) -> list[str]:
 
 
 def _append(path: Path, record: dict[str, Any]) -> None:
-    with path.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(record) + "\n")
-        file.flush()
-        os.fsync(file.fileno())
+    try:
+        with path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(record) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise FileError(
+            f"{path} cannot be written ({error.strerror}): mend that, and start again; what is finished stays."
+        ) from error
 
 
 def _lines(path: Path, mend: bool = False) -> list[dict[str, Any]]:
     """The records of a file to which lines are appended, but for a last line that is not whole. mend: it is cut off."""
     if not path.exists():
         return []
-    data = path.read_bytes()
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise StoreError(f"{path} cannot be read ({error.strerror}): see who may read it.") from error
     whole = data[: data.rfind(b"\n") + 1]
     if mend and whole != data:
-        fresh = path.with_name(f"{path.name}.{os.getpid()}.new")
-        fresh.write_bytes(whole)
-        fresh.replace(path)
+        with beside(path) as fresh:
+            fresh.write_bytes(whole)
+    fields = {"film", "why"} if path.name == FAILED else {"shard", "bytes", "sha256", "films"}
     try:
-        return [json.loads(line) for line in whole.splitlines()]
-    except ValueError:
-        raise StoreError(f"{path} is damaged: delete it, and what it names is made again.") from None
+        records = [json.loads(line) for line in whole.splitlines()]
+        if all(fields <= record.keys() for record in records):
+            return records
+    except (ValueError, AttributeError):
+        pass
+    raise StoreError(f"{path} is damaged: delete it, and what it names is made again.")

@@ -10,6 +10,8 @@ on, and a larger call uses what a smaller one made.
 
 from __future__ import annotations
 
+import ast
+import functools
 import hashlib
 import io
 import json
@@ -22,19 +24,16 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
-from safetensors.torch import load_file
 from torch import Tensor
 from tqdm import tqdm
 
 from .. import films, video
-from ..training.checkpoints import write
+from ..training.checkpoints import FileError, read, write
 from ..training.loop import Items
 
+PACKAGE = Path(__file__).parents[1]
 PART = 50  # films in one file
-# Raise it with every change of films, figures, sets, or of how films are read, after which a seed gives other numbers
-# or other columns (2: vectors).
-# Not a digest of their source: a comment would throw away hours of work.
-FORMAT = 2
+FORMAT = 2  # raise it with every change of this file after which parts hold other columns (2: vectors)
 COLUMNS = ("tokens", "motion", "vectors", "oracle", "label", "way")
 
 
@@ -107,6 +106,8 @@ def toy_films(
     ------
     ValueError
         For n, seed, noise or workers out of range, and as `films.make`.
+    FileError
+        For a part that is damaged, and where the folder cannot be written; the message says which.
 
     Examples
     --------
@@ -140,7 +141,7 @@ def toy_films(
                 columns["tokens"] = encoder.encode(columns.pop("frames")).half()
                 write(paths[k], columns, {"what": json.dumps(what)})
                 bar.update(PART)
-    parts = [load_file(path) for path in paths]
+    parts = [_part(path) for path in paths]
     columns = {name: torch.cat([part[name] for part in parts])[:n] for name in COLUMNS}
     if noise:
         generators = (torch.Generator().manual_seed(seed * 2**20 + i) for i in range(n))
@@ -227,6 +228,15 @@ def _make_part(job: tuple[dict, int]) -> dict[str, np.ndarray]:
     return {name: np.stack(column) for name, column in rows.items()}
 
 
+def _part(path: Path) -> dict[str, Tensor]:
+    """A part from the disk; FileError where it is not what was written there."""
+    again = "delete it, and its films are made again"
+    part, _ = read(path, again)
+    if set(part) != set(COLUMNS) or any(len(column) != PART for column in part.values()):
+        raise FileError(f"{path} holds something else than {PART} films: {again}.")
+    return part
+
+
 def _in_order(function: Callable, jobs: list, workers: int) -> Iterator:
     """Results in the order of the jobs, from several processes where asked for."""
     if workers == 1:
@@ -237,8 +247,44 @@ def _in_order(function: Callable, jobs: list, workers: int) -> Iterator:
 
 
 def _digest(what: dict, encoder: Encoder) -> str:
-    """A name for these settings, this encoder and this format: what another one made is not used again."""
-    found = hashlib.sha256(json.dumps({"format": FORMAT, **what}).encode())
+    """A name for these settings, this encoder and the code that makes films: what others made is not used again."""
+    found = hashlib.sha256(json.dumps({"format": FORMAT, "code": code_of_films(), **what}).encode())
     for name, value in sorted(encoder.state_dict().items()):
         found.update(name.encode() + value.detach().cpu().numpy().tobytes())
     return found.hexdigest()[:12]
+
+
+@functools.cache
+def code_of_films(package: Path = PACKAGE) -> str:
+    """A digest of the code that decides frames: how films are painted, written and read, and how this file calls that.
+
+    It is read as Python reads it, so that a comment, a docstring or another layout throws away nothing.
+    """
+    trees: list[ast.AST] = [ast.parse(file.read_bytes()) for file in sorted(sources(package, "films", "video"))]
+    here = ast.parse((package / "datasets" / "toy.py").read_bytes())
+    trees += [node for node in here.body if isinstance(node, ast.FunctionDef) and node.name == "_make_part"]
+    found = hashlib.sha256()
+    for tree in trees:
+        for node in ast.walk(tree):
+            if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef)) and ast.get_docstring(node, False):
+                del node.body[0]
+        found.update(ast.dump(tree).encode())
+    return found.hexdigest()
+
+
+def sources(package: Path, *floors: str) -> set[Path]:
+    """The files of these floors of the package that its users import, and all that these import, through others too."""
+    found: set[Path] = set()
+    todo = [package / floor / "__init__.py" for floor in floors]
+    while todo:
+        file = todo.pop()
+        if file in found:
+            continue
+        found.add(file)
+        for node in ast.walk(ast.parse(file.read_bytes())):
+            if isinstance(node, ast.ImportFrom) and node.level:
+                home = file.parents[node.level - 1].joinpath(*(node.module or "").split("."))
+                for place in (home, *(home / alias.name for alias in node.names)):
+                    if place != package:  # which hands on everything
+                        todo += [one for one in (place.with_suffix(".py"), place / "__init__.py") if one.is_file()]
+    return found

@@ -152,6 +152,11 @@ class Run:
 
     def begin(self, x: Tensor) -> Tensor:
         """Before the first block: forget the last forward pass, and put the frames of a film into one sequence."""
+        if torch.jit.is_tracing() and self.settings.merges:
+            raise ValueError(
+                "torch.jit.trace writes down one pass, and who is merged hangs on the image: use torch.export or"
+                " torch.compile, or take merging out before."
+            )
         frames = self.settings.frames
         if frames > 1:
             if x.shape[0] % frames:

@@ -46,7 +46,8 @@ def schedule(r: int | Sequence[int] | tuple[int, float] | Amount, depth: int) ->
     if callable(r):
         return [r] * depth
     if isinstance(r, tuple):
-        if len(r) != 2 or not is_count(r[0]) or not -1 <= r[1] <= 1:
+        slopes = len(r) == 2 and isinstance(r[1], (int, float)) and -1 <= r[1] <= 1
+        if not slopes or not is_count(r[0]):
             raise ValueError(f"r is {r}; a tuple is (tokens a block on average, slope from -1 to 1), (8, -1.0) say.")
         average, slope = int(r[0]), float(r[1])
         return [average + round(average * slope * (2 * i - depth + 1) / max(1, depth - 1)) for i in range(depth)]
@@ -116,6 +117,11 @@ class Settings:
     def is_tome(self) -> bool:
         """Whether tokens are matched as ToMe does it, and stay in their order in time."""
         return self.partition is None and self.reducer is None and self.order == "time"
+
+    @property
+    def merges(self) -> bool:
+        """Whether any block may merge."""
+        return any(amount != 0 for amount in self.amounts)
 
     @property
     def masked(self) -> bool:

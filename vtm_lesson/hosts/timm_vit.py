@@ -37,6 +37,7 @@ from timm.models import vision_transformer as vit
 
 __all__ = ["alternate", "apply", "patch_merge", "remove", "schedule"]
 
+AS_GRID = "forward_intermediates"  # timm's method that gives tokens as pictures
 BLOCKS = (vit.Block, vit.ResPostBlock)
 ATTENTIONS = tuple(getattr(vit, name) for name in ("Attention", "DiffAttention") if hasattr(vit, name))
 
@@ -109,8 +110,8 @@ def apply(
     ToMe (Bolya et al., ICLR 2023). Which tokens are targets depends on their order, so with order="time" it can differ
     from ToMe's own code from the second block on. Pooling over patch tokens (global_pool "avg", say) counts every
     original token once: such models get their tokens unmerged after the last block; unless tokens were dropped, which
-    count nothing. `forward_intermediates` gives what each block left, so ask it for output_fmt="NLC": merged tokens are
-    no grid.
+    count nothing. `forward_intermediates` gives what each block left, in output_fmt="NLC": merged tokens are no grid,
+    and are refused as one. torch.jit.trace is refused, too, as it would write down one image's groups for all.
 
     Examples
     --------
@@ -137,6 +138,7 @@ def apply(
     if getattr(host, "global_pool", "token") not in ("token", ""):
         run.handles.append(host.blocks[-1].register_forward_hook(run.after_last))
     model.__dict__[KEPT_AS] = run
+    model.__dict__[AS_GRID] = _NoGrid(run)
     return model
 
 
@@ -163,6 +165,8 @@ def remove(model: nn.Module) -> nn.Module:
     False
     """
     stop(model)
+    if isinstance(model.__dict__.get(AS_GRID), _NoGrid):
+        del model.__dict__[AS_GRID]
     return model
 
 
@@ -230,6 +234,27 @@ class _TimmRun(Run):
                 " the average would count padding; use a model with a class token."
             )
         return self.spread_out(output)
+
+
+class _NoGrid:
+    """`forward_intermediates` of a model that merges: timm would put fewer tokens on a grid, and channels among them.
+
+    It stands before the method of the model's class, which it calls. `get_intermediate_layers` calls it, too.
+    """
+
+    def __init__(self, run: _TimmRun):
+        self.run = run
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        method = getattr(type(self.run.model), AS_GRID)
+        given = signature(method).bind(self.run.model, *args, **kwargs)
+        given.apply_defaults()
+        if given.arguments.get("output_fmt") == "NCHW" and self.run.settings.merges:
+            raise ValueError(
+                "merged tokens are no grid: forward_intermediates needs output_fmt='NLC' here, and"
+                " get_intermediate_layers reshape=False; model.layer_merges says who was merged."
+            )
+        return method(*given.args, **given.kwargs)
 
 
 class _TimmBlock(Block):

@@ -22,6 +22,7 @@ from torch import Tensor
 
 from .fast_cpu import has_bfloat16, nearest_screened
 from .merge import Merge
+from .partition import is_whole
 from .tiled import nearest_tiled, normalised, others, positions, refuse_non_finite, rows, values_can_be_read
 
 Matcher = Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
@@ -141,7 +142,7 @@ def nearest(keys: Tensor, targets: Tensor, sources: Tensor | None = None) -> tup
     targets : Tensor
         (T,) or (B, T) int64, as for `match`.
     sources : Tensor, optional
-        (S,) or (B, S) int64, positions. Default: all that are not targets, ascending.
+        (S,) or (B, S) int64, positions from 0 to N - 1. Default: all that are not targets, ascending.
 
     Returns
     -------
@@ -170,8 +171,9 @@ def nearest(keys: Tensor, targets: Tensor, sources: Tensor | None = None) -> tup
     1
     """
     targets, _ = _checked_input(keys, targets, None)
-    sources = others(targets, keys.shape[1]) if sources is None else sources.expand(len(keys), -1)
-    return _nearest(keys, targets, sources)
+    batch, n, _ = keys.shape
+    sources = others(targets, n) if sources is None else _checked_positions("sources", sources, keys)
+    return _nearest(keys, targets, sources.expand(batch, -1))
 
 
 def _nearest(keys: Tensor, targets: Tensor, sources: Tensor) -> tuple[Tensor, Tensor]:
@@ -221,38 +223,54 @@ def _assign(n: int, targets: Tensor, sources: Tensor, best: Tensor, similarity: 
 
 def _checked_input(keys: Tensor, targets: Tensor, n_merge: int | None) -> tuple[Tensor, int]:
     """Targets as (B, T) int64 and n_merge as a number, or a ValueError that says what is wrong."""
+    if not isinstance(keys, Tensor):
+        raise ValueError(
+            f"keys are of type {type(keys).__name__}; match needs a tensor (B, N, D): torch.as_tensor(keys)."
+        )
     if keys.dim() != 3 or 0 in keys.shape:
         raise ValueError(f"keys have shape {tuple(keys.shape)}; match needs (B, N, D), none of them 0.")
     if not keys.is_floating_point():
         raise ValueError(f"keys have dtype {keys.dtype}; match needs a floating-point one: use keys.float().")
     batch, n, _ = keys.shape
-    if not isinstance(targets, Tensor):
-        targets = torch.as_tensor(targets, device=keys.device)
-    if targets.dtype not in (torch.int64, torch.int32):
-        raise ValueError(
-            f"targets have dtype {targets.dtype}; they are ascending int64 positions: mask.nonzero()[:, 0], say."
-        )
-    if targets.dim() not in (1, 2) or (targets.dim() == 2 and targets.shape[0] != batch):
-        raise ValueError(f"targets have shape {tuple(targets.shape)}; for {batch} item(s) give (T,) or ({batch}, T).")
+    targets = _checked_positions("targets", targets, keys)
     count = targets.shape[-1]
-    if not 1 <= count <= n:
-        raise ValueError(f"{count} targets were given for {n} tokens; allowed are 1 to {n}.")
-    if targets.device != keys.device:
-        raise ValueError(f"targets are on {targets.device}, keys on {keys.device}; put both on one device.")
-    targets = targets.long()
-    if values_can_be_read(targets):
-        low, high = map(int, targets.aminmax())
-        if low < 0 or high >= n:
-            raise ValueError(f"targets lie between {low} and {high}; positions of {n} tokens are 0 to {n - 1}.")
-        if count > 1 and int(targets.diff(dim=-1).amin()) <= 0:
-            raise ValueError("targets must ascend without repeats; sort them, and take each position once.")
+    if values_can_be_read(targets) and count > 1 and int(targets.diff(dim=-1).amin()) <= 0:
+        raise ValueError("targets must ascend without repeats; sort them, and take each position once.")
     if targets.dim() == 1:
         targets = targets.expand(batch, count)
     n_sources = n - count
     if n_merge is None:
         n_merge = n_sources
-    if isinstance(n_merge, bool) or int(n_merge) != n_merge or not 0 <= n_merge <= n_sources:
+    if isinstance(n_merge, bool) or not is_whole(n_merge) or not 0 <= n_merge <= n_sources:
         raise ValueError(
-            f"n_merge is {n_merge}; with {n} tokens and {count} targets it is a whole number from 0 to {n_sources}."
+            f"n_merge is {n_merge!r}; with {n} tokens and {count} targets it is a whole number from 0 to {n_sources}."
         )
     return targets, int(n_merge)
+
+
+def _checked_positions(name: str, given: Tensor, keys: Tensor) -> Tensor:
+    """Positions of these keys as int64, or a ValueError. name: "targets" or "sources"."""
+    batch, n, _ = keys.shape
+    if not isinstance(given, Tensor):
+        try:
+            given = torch.as_tensor(given, device=keys.device)
+        except (TypeError, ValueError, RuntimeError):
+            raise ValueError(f"{name} are {given!r}; they are int64 positions, a tensor.") from None
+    if given.dtype not in (torch.int64, torch.int32):
+        order = "ascending int64 positions: mask.nonzero()[:, 0], say" if name == "targets" else "int64 positions"
+        raise ValueError(f"{name} have dtype {given.dtype}; they are {order}.")
+    letter = name[0].upper()
+    if given.dim() not in (1, 2) or (given.dim() == 2 and given.shape[0] != batch):
+        raise ValueError(
+            f"{name} have shape {tuple(given.shape)}; for {batch} item(s) give ({letter},) or ({batch}, {letter})."
+        )
+    if given.device != keys.device:
+        raise ValueError(f"{name} are on {given.device}, keys on {keys.device}; put both on one device.")
+    if name == "targets" and not 1 <= given.shape[-1] <= n:
+        raise ValueError(f"{given.shape[-1]} targets were given for {n} tokens; allowed are 1 to {n}.")
+    given = given.long()
+    if given.numel() and values_can_be_read(given):
+        low, high = map(int, given.aminmax())
+        if low < 0 or high >= n:
+            raise ValueError(f"{name} lie between {low} and {high}; positions of {n} tokens are 0 to {n - 1}.")
+    return given

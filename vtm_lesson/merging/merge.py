@@ -293,6 +293,10 @@ class Merge:
     def _checked_weight(self, weight: Tensor, dtype: torch.dtype) -> Tensor:
         """One weight a token, (B, N) of `dtype`, or ValueError."""
         batch = self.group.shape[0]
+        if not isinstance(weight, Tensor):
+            raise ValueError(
+                f"weight is of type {type(weight).__name__}; this Merge needs a tensor, one number a token."
+            )
         if tuple(weight.shape) not in {(batch, self.n_in), (batch, self.n_in, 1)}:
             raise ValueError(
                 f"weight has shape {tuple(weight.shape)}; this Merge needs {(batch, self.n_in)}, one number a token."
@@ -312,6 +316,8 @@ class Merge:
 
     def _checked(self, x: Tensor, n: int, name: str) -> Tensor:
         batch = self.group.shape[0]
+        if not isinstance(x, Tensor):
+            raise ValueError(f"{name} is of type {type(x).__name__}; this {self} needs a tensor ({batch}, {n}, C).")
         if x.dim() != 3 or x.shape[0] != batch or x.shape[1] != n:
             raise ValueError(f"{name} has shape {tuple(x.shape)}; this {self} needs ({batch}, {n}, C).")
         return x

@@ -7,6 +7,7 @@ of tokens and comparisons are fair. Your own strategy is a function of the same 
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -45,12 +46,22 @@ def n_targets(n: int, gamma: float) -> int:
     >>> n_targets(100, 6)
     17
     """
-    if n < 1 or int(n) != n:
-        raise ValueError(f"n is {n}; a partition needs a whole number of tokens, 1 or more.")
-    if not (math.isfinite(gamma) and gamma >= 1):
-        raise ValueError(f"gamma is {gamma}; it is 1 or more: one token in gamma becomes a target.")
+    if not is_whole(n) or n < 1:
+        raise ValueError(f"n is {n!r}; a partition needs a whole number of tokens, 1 or more.")
+    if not ((isinstance(gamma, float | int) or hasattr(gamma, "__float__")) and math.isfinite(gamma) and gamma >= 1):
+        raise ValueError(f"gamma is {gamma!r}; it is 1 or more: one token in gamma becomes a target.")
     # Just under, so that n / gamma = 5.000000001 through rounding does not become 6.
     return max(1, math.ceil(n / gamma - 1e-9))
+
+
+def is_whole(value: Any) -> bool:
+    """Whether a value is a whole number, of any type that has numbers; never raises."""
+    if isinstance(value, int):
+        return True
+    try:
+        return bool(int(value) == value)
+    except (TypeError, ValueError, OverflowError, RuntimeError):
+        return False
 
 
 def n_merged(n: int, gamma: float, r: float) -> int:
@@ -88,7 +99,7 @@ def uniform(
     Raises
     ------
     ValueError
-        As `n_targets`.
+        As `n_targets`, and for an offset that is not whole.
 
     Notes
     -----
@@ -107,6 +118,8 @@ def uniform(
     tensor([0, 6, 8])
     """
     count = n_targets(n, gamma)
+    n = n if isinstance(n, int) else int(n)
+    offset = _checked_offset(offset)
     run = torch.arange(count + 1, dtype=torch.float64, device=device)
     starts = (run * gamma).floor().long().clamp_(max=n)
     positions = starts[:-1]
@@ -138,7 +151,7 @@ def region(frames: int, height: int, width: int, gamma: float, focus: str = "cen
     Raises
     ------
     ValueError
-        For another focus, a side of the grid below 1, and as `n_targets`.
+        For another focus, a side of the grid that is not a whole number of 1 or more, and as `uniform`.
 
     Notes
     -----
@@ -148,6 +161,10 @@ def region(frames: int, height: int, width: int, gamma: float, focus: str = "cen
 
     For "centre" the two factors give N / gamma by themselves: half of the targets lie in the centre. For "boundary"
     the same two factors would give 5/3 of that, so here they set the ratio of the densities (3 to 1) only.
+
+    Target i of k in a region of m tokens is its token floor(i (m / k)), in float64. Where i m / k is whole, rounding
+    can make it the token before: in region(1, 14, 14, 3) position 55 where exact arithmetic gives 56. Both spread
+    evenly, and the studies were run with the former. Half of an odd side is rounded as `round` does: 2 of 5, 4 of 7.
 
     Examples
     --------
@@ -159,8 +176,9 @@ def region(frames: int, height: int, width: int, gamma: float, focus: str = "cen
     """
     if focus not in ("centre", "boundary"):
         raise ValueError(f'focus is {focus!r}; it is "centre" or "boundary".')
-    if min(frames, height, width) < 1:
-        raise ValueError(f"the grid is {frames} x {height} x {width}; each must be 1 or more.")
+    if not all(is_whole(side) and side >= 1 for side in (frames, height, width)):
+        raise ValueError(f"the grid is {frames} x {height} x {width}; each must be 1 or more, and whole.")
+    frames, height, width, offset = int(frames), int(height), int(width), _checked_offset(offset)
     n = frames * height * width
     count = n_targets(n, gamma)
     inside = centre_mask(height, width).flatten().repeat(frames)
@@ -195,7 +213,8 @@ def sample(score: Tensor, gamma: float, generator: torch.Generator | None = None
     Raises
     ------
     ValueError
-        For another shape, for scores that are NaN (not looked for on CUDA or while compiling), and as `n_targets`.
+        For another shape, for a count that is none, for scores that are NaN (not looked for on CUDA or while
+        compiling), and as `n_targets`.
 
     Notes
     -----
@@ -210,13 +229,9 @@ def sample(score: Tensor, gamma: float, generator: torch.Generator | None = None
     >>> vtm.sample(score, 2, torch.Generator().manual_seed(0))
     tensor([[1, 3]])
     """
-    if score.dim() != 2 or 0 in score.shape:
-        raise ValueError(f"score has shape {tuple(score.shape)}; sample needs (B, N), one number a token.")
-    count = n_targets(score.shape[1], gamma) if count is None else count
+    count = _checked_score(score, gamma, count, "sample")
     with torch.no_grad():
         score = score.to(torch.promote_types(score.dtype, torch.float32))
-        if score.device.type == "cpu" and not torch.compiler.is_compiling() and bool(score.isnan().any()):
-            raise ValueError("score holds NaN; every token needs a number: look at what made the scores.")
         noise = torch.empty_like(score).exponential_(generator=generator).log_().neg_()
         return (score + noise).topk(count, dim=1, sorted=False).indices.sort(dim=1).values
 
@@ -241,7 +256,7 @@ def top(score: Tensor, gamma: float, count: int | None = None) -> Tensor:
     Raises
     ------
     ValueError
-        For another shape, and as `n_targets`.
+        As `sample`.
 
     Examples
     --------
@@ -249,15 +264,13 @@ def top(score: Tensor, gamma: float, count: int | None = None) -> Tensor:
     >>> vtm.top(torch.tensor([[0.1, 0.9, 0.4, 0.9]]), 4)
     tensor([[1]])
     """
-    if score.dim() != 2 or 0 in score.shape:
-        raise ValueError(f"score has shape {tuple(score.shape)}; top needs (B, N), one number a token.")
-    count = n_targets(score.shape[1], gamma) if count is None else count
+    count = _checked_score(score, gamma, count, "top")
     order = score.detach().argsort(dim=1, descending=True, stable=True)
     return order[:, :count].sort(dim=1).values
 
 
 def centre_mask(height: int, width: int, device: torch.device | None = None) -> Tensor:
-    """(H, W) bool: the H/2 x W/2 rectangle in the middle, at least one token high and wide."""
+    """(H, W) bool: the H/2 x W/2 rectangle in the middle, one token at least; halves are rounded as `round` does."""
     rows, columns = max(1, round(height / 2)), max(1, round(width / 2))
     y, x = (height - rows) // 2, (width - columns) // 2
     mask = torch.zeros(height, width, dtype=torch.bool, device=device)
@@ -265,8 +278,32 @@ def centre_mask(height: int, width: int, device: torch.device | None = None) -> 
     return mask
 
 
+def _checked_score(score: Tensor, gamma: float, count: int | None, name: str) -> int:
+    """How many targets are taken by this score, or a ValueError."""
+    if not isinstance(score, Tensor) or score.dim() != 2 or 0 in score.shape:
+        given = f"has shape {tuple(score.shape)}" if isinstance(score, Tensor) else f"is of type {type(score).__name__}"
+        raise ValueError(f"score {given}; {name} needs a tensor (B, N), one number a token.")
+    n = score.shape[1]
+    if count is None:
+        count = n_targets(n, gamma)
+    elif not is_whole(count) or not 0 <= count <= n:
+        raise ValueError(f"count is {count!r}; of {n} tokens, targets are a whole number from 0 to {n}.")
+    if score.device.type == "cpu" and not torch.compiler.is_compiling() and bool(score.isnan().any()):
+        raise ValueError("score holds NaN; every token needs a number: look at what made the scores.")
+    return count
+
+
+def _checked_offset(offset: int) -> int:
+    if not is_whole(offset):
+        raise ValueError(f"offset is {offset!r}; targets move along by a whole number of tokens.")
+    return int(offset)
+
+
 def _spread(mask: Tensor, count: int, offset: int) -> Tensor:
-    """`count` positions spread evenly over where mask is true, moved along by `offset` of them."""
+    """`count` positions spread evenly over where mask is true, moved along by `offset` of them.
+
+    In floats, as `region` says; whole numbers, i * m // k, would move targets of stored studies.
+    """
     positions = mask.nonzero()[:, 0]
     if count == 0:
         return positions[:0]

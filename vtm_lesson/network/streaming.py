@@ -302,6 +302,8 @@ def by_chunks(
 
         read: Callable[[int, int], Tensor] = cut
 
+    elif not callable(tokens):
+        raise ValueError(f"tokens: give a tensor or a function that reads them, not a {type(tokens).__name__}.")
     elif frames is None:
         raise ValueError("frames is missing: with a function that reads tokens, say how many frames there are.")
     elif not isinstance(frames, Integral) or frames < 1:

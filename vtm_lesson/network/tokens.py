@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ..merging.camera import relative_motion
 from ..merging.merge import Merge, where_true
-from ..merging.partition import Grid
+from ..merging.partition import Grid, is_whole
 from ..merging.strategies import Context, Reducer, is_ragged, reduce
 from .ledger import ChunkRun, Segments
 
@@ -57,6 +57,14 @@ class Tokens:
 
         Motion relative to the camera follows from the vectors, (B, L, H, W, 2). pixels: (B, L, H, W, P), of any P.
         """
+        given = {"tokens": x, "motion": motion, "oracle": oracle, "vectors": vectors, "pixels": pixels}
+        for name, value in given.items():
+            if not isinstance(value, Tensor) and (value is not None or name == "tokens"):
+                raise ValueError(f"{name}: give a tensor, not a {type(value).__name__}; torch.as_tensor makes one.")
+        if not x.is_floating_point():
+            raise ValueError(f"tokens have dtype {x.dtype}; a network needs a floating-point one: use tokens.float().")
+        if grid is not None:
+            grid = _checked_grid(grid)
         if x.dim() == 5 and grid is None:
             grid = (x.shape[1], x.shape[2], x.shape[3])
             x = x.flatten(1, 3)
@@ -260,3 +268,17 @@ def reduce_alike(
     lost = dropped if bool(dropped.any()) else None
     merge = Merge.of(into, lost, weight=weight if weighted else None, norm=norm)
     return merge, where_true(is_target) if chosen else merge.keep
+
+
+def _checked_grid(grid: Grid) -> Grid:
+    """The grid as three ints, or a ValueError."""
+    try:
+        sides = tuple(grid)
+    except TypeError:
+        sides = ()
+    if len(sides) != 3 or not all(is_whole(side) and side >= 1 for side in sides):
+        raise ValueError(
+            f"grid is {grid!r}; give (L, H, W), the frames, rows and columns of the tokens, each 1 or more."
+        )
+    frames, height, width = map(int, sides)
+    return frames, height, width

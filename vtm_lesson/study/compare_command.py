@@ -36,9 +36,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.report:
         try:
             found = report.load(args.report)
-        except FileNotFoundError:
-            print(f"{args.report} is not there; --report takes the JSON of an earlier comparison.", file=sys.stderr)
-            return 2
         except ValueError as error:
             print(error, file=sys.stderr)
             return 2

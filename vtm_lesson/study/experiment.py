@@ -23,7 +23,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file
 from torch import Tensor, nn
 from tqdm import tqdm
 
@@ -34,6 +33,7 @@ from ..merging import partition
 from ..merging.registry import REDUCERS
 from ..merging.strategies import Motion, Relative, Saliency
 from ..network.model import VideoClassifier, count
+from ..training.checkpoints import read
 from ..training.loop import Items, Recipe, evaluate, fit
 from .jobs import ACTOR, CHOSEN, CONTROLS, PLACES, TRIALS, Job, Study, without_merging
 from .kept import Kept
@@ -162,7 +162,7 @@ class Comparison:
             source = replace(job, evidence="c", strategy="learnable")
             model = self._network(source.strategy, job.place, job.gamma, job.r)
             self.trained(source)  # or, once trained, what its folder holds
-            model.load_state_dict(load_file(self.weights(source) / "best.safetensors"))
+            model.load_state_dict(_best(self.weights(source)))
             saliency = from_block(model.each_block[0], self.chosen("learnable")["temperature"])
             return self._probe(self.test, saliency, job)
         return self._probe(self.test, self.strategy(job.strategy, job.seed), job)
@@ -187,7 +187,7 @@ class Comparison:
             items = Items(**items.columns | {"motion": score.view(tokens.shape[:-1])})
             strategy = Motion("raw", saliency.temperature)
         model = self._network(strategy, job.place, job.gamma, job.r)
-        model.load_state_dict(load_file(self.weights(without_merging(job.seed)) / "best.safetensors"))
+        model.load_state_dict(_best(self.weights(without_merging(job.seed))))
         return self.scored(model, items, job.seed)
 
     def trained(self, job: Job) -> dict:
@@ -200,7 +200,7 @@ class Comparison:
     def _halved(self, job: Job) -> dict:
         """(h): a network of (c) in bfloat16, which keeps 8 bits of every number; its accuracy on test films."""
         model = self._network(job.strategy, job.place, job.gamma, job.r)
-        model.load_state_dict(load_file(self.weights(replace(job, evidence="c")) / "best.safetensors"))
+        model.load_state_dict(_best(self.weights(replace(job, evidence="c"))))
         return self.scored(model.bfloat16(), self.test, job.seed)
 
     def fitted(self, model: VideoClassifier, folder: Path, seed: int, title: str, epochs: int | None = None) -> dict:
@@ -291,6 +291,11 @@ class Comparison:
         """Keep a result, in memory and as a line of results.jsonl."""
         self.results[job] = values
         self._file.add(job.record(values))
+
+
+def _best(folder: Path) -> dict[str, Tensor]:
+    """The weights that a training run left there."""
+    return read(folder / "best.safetensors", "delete its folder and the lines of its network in results.jsonl")[0]
 
 
 def network(study: Study) -> dict:

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import functools
 import json
+import operator
 import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -51,7 +52,9 @@ CONTROLS = ("none", "random", "oracle")
 PRACTICE_SEED = 11  # the training films of the course's studies
 BOARD_SEEDS = {False: 6151, True: 8527}  # public, final: used for nothing else
 NOTE = ".vtm-board.jsonl"
-LOOK = {"yours": (VERMILLION, "D"), "the course's": (BLUE, "o"), "a control": (GREY, "s")}
+LOOK = {
+    "yours": (VERMILLION, "D"), "handed in": (VERMILLION, "D"), "the course's": (BLUE, "o"), "a control": (GREY, "s"),
+}  # fmt: skip
 
 _session: dict[str, set[str]] = {"public": set(), "final": set()}  # tries since Python was started
 
@@ -65,6 +68,22 @@ class Plan:
     each: int = 80
     frames: int = 8
     size: int = 64
+
+
+@dataclass(frozen=True)
+class Films:
+    """What rows are measured on: films to fit the reader on, those that it reads, and what the course learned."""
+
+    plan: Plan
+    fit: Items
+    test: Items
+    saliency: Saliency
+
+    @property
+    def parts(self) -> list[Items]:
+        """The films to fit on, then those of each set: chance begins anew in each part, with its number as the seed."""
+        each = self.plan.each
+        return [self.fit, *(self.test[k * each : (k + 1) * each] for k in range(self.plan.sets))]
 
 
 @dataclass(frozen=True)
@@ -205,21 +224,22 @@ def board(
     taken = [name for name in entries if name in (*RIVALS, *CONTROLS)]
     if taken:
         raise OwnError(f"{taken[0]!r} is the name of one of the course's; give yours another.")
-    plugs = {name: _plug(name, entry) for name, entry in entries.items()}
+    plugs = {name: plug(name, entry) for name, entry in entries.items()}
     known = _known(making)
     course = _course(gamma, final, plan, known)
-    yours = [_row(name, "yours", plug, gamma, final, plan, known) for name, plug in plugs.items()]
-    chance = next(row for row in course if row.name == "random")
-    rows = [
-        replace(row, beyond_random=interval([a - b for a, b in zip(row.by_set, chance.by_set, strict=True)]))
-        for row in (*course, *yours)
-    ]
-    rows.sort(key=lambda row: -row.accuracy[0])
-    return Board(tuple(rows), gamma, final, _noted(yours, gamma, final), plan)
+    yours = [measured(name, "yours", one, gamma, _board_films(plan, final, known)) for name, one in plugs.items()]
+    return Board(ordered([*course, *yours]), gamma, final, _noted(yours, gamma, final), plan)
+
+
+def ordered(rows: Sequence[Row]) -> tuple[Row, ...]:
+    """Rows, one of them "random", best first, each with what it is beyond that one, set by set."""
+    chance = next(row for row in rows if row.name == "random")
+    told = [replace(row, beyond_random=interval(list(map(operator.sub, row.by_set, chance.by_set)))) for row in rows]
+    return tuple(sorted(told, key=lambda row: -row.accuracy[0]))
 
 
 @styled
-def figure(board: Board) -> Picture:
+def figure(board: Board, title: str = "") -> Picture:
     """Every row with its interval, best first, and a dot for each set of films."""
     fig = Picture(figsize=(WIDTH * 0.85, 0.9 + 0.3 * len(board.rows)), layout="constrained")
     ax = fig.add_subplot()
@@ -243,11 +263,11 @@ def figure(board: Board) -> Picture:
                 ha="center", color=GREY, fontsize=8)  # fmt: skip
     ax.set_yticks(range(len(board.rows)), [row.name for row in board.rows])
     for label, row in zip(ax.get_yticklabels(), board.rows, strict=True):
-        label.set_fontweight("bold" if row.whose == "yours" else "normal")
+        label.set_fontweight("bold" if row.whose in ("yours", "handed in") else "normal")
     ax.set_ylim(len(board.rows) - 0.5, -0.7)
     ax.set_xlabel(f"accuracy of a linear reader (mean, 95% interval over {board.plan.sets} sets of films)")
     ax.legend(loc="lower right", frameon=True, edgecolor="none")
-    title = f"The {'final' if board.final else 'public'} board, gamma {board.gamma:g}"
+    title = title or f"The {'final' if board.final else 'public'} board, gamma {board.gamma:g}"
     ax.set_title(title, pad=16)
     fig.alt = f"{title}. Accuracy of a linear reader, best first: " + "; ".join(told) + ". Chance is 0.12."
     return fig
@@ -265,18 +285,23 @@ def _known(making: Mapping[str, Any]) -> Making:
 @functools.cache
 def _films(plan: Plan, final: bool | None, making: Making) -> Items:
     """The films of a board, or of practice (None), every channel scaled by the practice films."""
-    options = dict(making) | {"frames": plan.frames, "size": plan.size}
     count, seed = (plan.practice, PRACTICE_SEED) if final is None else (plan.sets * plan.each, BOARD_SEEDS[final])
-    items = toy_films(count, seed, **options)
+    return _scaled(toy_films(count, seed, **_options(plan, making)), plan, making)
+
+
+def _scaled(items: Items, plan: Plan, making: Making) -> Items:
     mean, std = _scale(plan, making)
     tokens = (items.columns["tokens"].float() - mean) / std.clamp(min=1e-6)
     return Items(**items.columns | {"tokens": tokens})
 
 
+def _options(plan: Plan, making: Making) -> dict[str, Any]:
+    return dict(making) | {"frames": plan.frames, "size": plan.size}
+
+
 @functools.cache
 def _scale(plan: Plan, making: Making) -> tuple[Tensor, Tensor]:
-    options = dict(making) | {"frames": plan.frames, "size": plan.size}
-    tokens = toy_films(plan.practice, PRACTICE_SEED, **options).columns["tokens"].float()
+    tokens = toy_films(plan.practice, PRACTICE_SEED, **_options(plan, making)).columns["tokens"].float()
     return tokens.mean((0, 1, 2, 3)), tokens.std((0, 1, 2, 3))
 
 
@@ -286,23 +311,49 @@ def _learned(plan: Plan, making: Making) -> Saliency:
 
 
 @functools.cache
+def _board_films(plan: Plan, final: bool, making: Making) -> Films:
+    return Films(plan, _films(plan, None, making), _films(plan, final, making), _learned(plan, making))
+
+
+def films_of_seed(seed: int, plan: Plan = Plan(), folder: str | Path | None = None, **making: Any) -> Films:
+    """Films of another seed than the boards', for a board of one's own.
+
+    Parameters
+    ----------
+    seed : int
+        Whoever knows it can paint the films again, with the actor and all answers.
+    plan : Plan, optional
+        Which films.
+    folder : str or Path, optional
+        Where these films are kept; those of practice lie where they always do.
+    **making
+        encoder, workers, progress, as in `datasets.toy.toy_films`.
+    """
+    known = _known(making)
+    test = toy_films(plan.sets * plan.each, seed, **_options(plan, known) | {"folder": folder})
+    return Films(plan, _films(plan, None, known), _scaled(test, plan, known), _learned(plan, known))
+
+
+@functools.cache
 def _course(gamma: float, final: bool, plan: Plan, making: Making) -> tuple[Row, ...]:
     """The rows of the course's own strategies and of the controls."""
-    rows = []
     off = not dict(making)["progress"]
-    for name in tqdm((*CONTROLS, *RIVALS), desc="the course's own", unit="row", disable=off, leave=False):
-        whose = "a control" if name in CONTROLS else "the course's"
-        plug = {} if name == "none" else {"reducer": choose(name)}
-        rows.append(_row(name, whose, plug, gamma, final, plan, making))
-    return tuple(rows)
+    names = tqdm((*CONTROLS, *RIVALS), desc="the course's own", unit="row", disable=off, leave=False)
+    return tuple(courses_row(name, gamma, _board_films(plan, final, making)) for name in names)
 
 
-def _row(name: str, whose: str, plug: Mapping[str, Any], gamma: float, final: bool, plan: Plan, making: Making) -> Row:
-    fit, test = _films(plan, None, making), _films(plan, final, making)
-    settings = {"gamma": gamma, "rounds": 1, "actor": ACTOR, "saliency": _learned(plan, making), **plug}
-    sets = [test[k * plan.each : (k + 1) * plan.each] for k in range(plan.sets)]
+def courses_row(name: str, gamma: float, films: Films) -> Row:
+    """The row of one of `CONTROLS` or `RIVALS`."""
+    whose = "a control" if name in CONTROLS else "the course's"
+    return measured(name, whose, {} if name == "none" else {"reducer": choose(name)}, gamma, films)
+
+
+def measured(name: str, whose: str, plugged: Mapping[str, Any], gamma: float, films: Films) -> Row:
+    """The row of an entry; plugged: its reducer and saliency, as `plug` gives them. OwnError where it stops."""
+    settings = {"gamma": gamma, "rounds": 1, "actor": ACTOR, "saliency": films.saliency, **plugged}
+    fit, test, plan = films.fit, films.test, films.plan
     try:
-        kept = [retain(items, seed=number, **settings) for number, items in enumerate([fit, *sets])]
+        kept = [retain(items, seed=number, **settings) for number, items in enumerate(films.parts)]
     except OwnError:
         raise
     except ValueError as error:
@@ -360,8 +411,8 @@ class _Scored:
         return found
 
 
-def _plug(name: str, entry: Entry) -> dict[str, Any]:
-    """An entry as what `retain` takes, tried out."""
+def plug(name: str, entry: Entry) -> dict[str, Any]:
+    """An entry as what `retain` takes, tried out; OwnError where it is no partition and no reducer."""
     function, score = entry if isinstance(entry, tuple) else (entry, None)
     if isinstance(function, str):
         try:
@@ -374,8 +425,8 @@ def _plug(name: str, entry: Entry) -> dict[str, Any]:
         raise OwnError(f"{name} is a {type(function).__name__}; give a partition or a reducer, or (it, score).")
     if "oracle" in signals(reducer):
         raise OwnError(f"{name} asks for the actor, who is hidden on a board: in a film of yours nobody knows it.")
-    plug: dict[str, Any] = {"reducer": _Blind(reducer)}
-    return plug if score is None else plug | {"saliency": cast(Saliency, _Scored(name, score))}
+    plugged: dict[str, Any] = {"reducer": _Blind(reducer)}
+    return plugged if score is None else plugged | {"saliency": cast(Saliency, _Scored(name, score))}
 
 
 def _range(values: Sequence[float]) -> str:

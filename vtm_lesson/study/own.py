@@ -67,7 +67,9 @@ def _module(path: Path) -> types.ModuleType:
     module = importlib.util.module_from_spec(spec)
     try:
         spec.loader.exec_module(module)
-    except (Exception, SystemExit) as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # a file may call exit()
         raise OwnError(f"{path} does not run: {_said(error, path)}.") from error
     return module
 
@@ -118,13 +120,20 @@ def tried(function: Callable[..., Any], name: str = "") -> Reducer:
         where = f"{name}, tried on {words}"
         if reducer is None:
             reducer = _as_reducer(function, filled, make(), where)
+        context, fresh = make(), make()
         try:
-            merge = reduce(reducer, make())
+            merge = reduce(reducer, context)
             again = reduce(reducer, make())
+            merge(fresh.keys)  # it says what is wrong with weights
+        except KeyboardInterrupt:
+            raise
         except ValueError as error:
-            raise OwnError(f"{where}: {error}") from None
-        except Exception as error:
+            raise OwnError(f"{where}: {_text(error)}") from None
+        except BaseException as error:
             raise OwnError(f"{where}: it stops with {_said(error)}.") from error
+        for known, value in vars(fresh).items():
+            if isinstance(value, Tensor) and not torch.equal(value, getattr(context, known)):
+                raise OwnError(f"{where}: it changed its input, {known}; work on a copy.")
         _is_in_order(merge, where)
         if not torch.equal(merge.group, again.group):
             raise OwnError(
@@ -139,7 +148,9 @@ def _as_reducer(function: Callable[..., Any], filled: Callable[..., Any], contex
     """By what it returns: a Merge is a reducer's, anything else a partition's."""
     try:
         result = filled(context)
-    except Exception as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
         raise OwnError(f"{where}: it stops with {_said(error)}.") from error
     if not isinstance(result, Merge | Tensor):
         raise OwnError(
@@ -152,7 +163,13 @@ def _as_reducer(function: Callable[..., Any], filled: Callable[..., Any], contex
 
 
 def _is_in_order(merge: Merge, where: str) -> None:
-    """OwnError for outputs out of temporal order."""
+    """OwnError for outputs that continue no token of their own group, or are out of temporal order."""
+    inside = (merge.keep >= 0) & (merge.keep < merge.n_in)
+    own = inside & (merge.group.gather(1, merge.keep.clamp(0, merge.n_in - 1)) == torch.arange(merge.n_out))
+    if not bool((own if merge.present is None else own | ~merge.present).all()):
+        raise OwnError(
+            f"{where}: keep names tokens that are not in the groups that they stand for; `Merge.of` makes it."
+        )
     keep = merge.keep if merge.present is None else merge.keep.masked_fill(~merge.present, merge.n_in).sort(1).values
     if bool((merge.keep.diff(dim=1) < 0).any()) or bool((keep.diff(dim=1) < 0).any()):
         raise OwnError(f"{where}: the tokens that are left are out of order; keep ascends, as time does.")
@@ -199,4 +216,15 @@ def _said(error: BaseException, path: Path | None = None) -> str:
     if isinstance(error, SyntaxError) and error.lineno:
         return f"SyntaxError: {error.msg} (line {error.lineno})"
     line = f" (line {own[-1].lineno}: {own[-1].line})" if own and own[-1].line else ""
-    return f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no message'}{line}"
+    return f"{type(error).__name__}: {_text(error).splitlines()[0] if _text(error) else 'no message'}{line}"
+
+
+def _text(error: BaseException) -> str:
+    """Its words, of many the first; none where it cannot say them."""
+    try:
+        text = str(error)
+        return text if len(text) <= 1000 else f"{text[:1000]} ..."
+    except KeyboardInterrupt:
+        raise
+    except BaseException:
+        return ""

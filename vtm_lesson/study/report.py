@@ -17,6 +17,7 @@ from .. import __version__, films
 from ..measuring import clock
 from ..paths import data_path
 from ..plots.style import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILLION, YELLOW, Picture, styled
+from ..training.checkpoints import FileError, beside
 from .experiment import Comparison
 from .jobs import CONTROLS, PLACES
 from .statistics import ORDER, row_name, summary, verdicts
@@ -187,22 +188,34 @@ def write(report: Mapping, path: Path) -> None:
     """A report without its rows as JSON, one line a result."""
     head = json.dumps({name: value for name, value in report.items() if name not in ("rows", "results")}, indent=1)
     lines = ",\n".join(f"  {json.dumps(record)}" for record in report["results"])
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(f'{head[:-2]},\n "results": [\n{lines}\n ]\n}}\n')
+    with beside(path) as fresh:
+        fresh.write_text(f'{head[:-2]},\n "results": [\n{lines}\n ]\n}}\n')
 
 
 def read(path: str | Path) -> dict:
-    """A report as it was written, without its rows; a ValueError where its results are no records."""
-    report = json.loads(Path(path).read_text())
-    if not isinstance(report["results"], list):
+    """A report as it was written, without its rows; a ValueError where the file is none."""
+    try:
+        report = json.loads(Path(path).read_text(encoding="utf-8"))
+        results = report["results"]
+    except FileNotFoundError:
+        raise FileError(f"{path} is not there; give the JSON of an earlier comparison.") from None
+    except OSError as error:
+        raise FileError(f"{path} cannot be read ({error.strerror}); give the JSON of an earlier comparison.") from error
+    except (ValueError, KeyError, TypeError):
+        raise ValueError(f"{path} is no report of a comparison; give the JSON that one wrote.") from None
+    if not isinstance(results, list):
         raise ValueError(f"{path} is of an older form: its results are no list of records; run its command again.")
     return report
 
 
 def load(path: str | Path | None = None) -> dict:
-    """A stored report, by default that of the full study in data/results, with its rows."""
-    report = read(path or data_path("results/compare.json"))
-    return report | {"rows": summary(report["results"])}
+    """A stored report, by default that of the full study in data/results, with its rows; a ValueError for others."""
+    path = path or data_path("results/compare.json")
+    report = read(path)
+    try:
+        return report | {"rows": summary(report["results"])}
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{path} is no report of a comparison: its results lack {error}.") from None
 
 
 def _blocks(rows: Sequence[Mapping]) -> dict[tuple[str, str], list[Mapping]]:

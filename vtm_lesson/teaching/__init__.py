@@ -34,6 +34,9 @@
     judging.py              an answer before its check; somebody else's file in a process of its own
     class_report.py         what a class got wrong, and its marks for Moodle and Canvas
     class_figure.py         the figure in it
+    board_command.py        a class's leaderboard: what is run, what is kept, the command
+    board_entry.py          a submission to it, in a process that sees tokens only
+    board_page.py           places with their uncertainty; page, CSV, JSON
 
 What belongs here: whatever looks at a learner's answer.
 """

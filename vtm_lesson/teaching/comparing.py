@@ -16,8 +16,9 @@ from torch import Tensor
 
 ROW = 24  # numbers that a message shows at most; `checks.NAME.show` prints the rest
 
-# What a function may raise without stopping the notebook: all but KeyboardInterrupt, by which the learner stops it.
-STOPS = (Exception, SystemExit)
+# What a function may raise, or an object when it is looked at, without stopping the notebook: everything. Before it
+# stands `except KeyboardInterrupt: raise`, as the learner stops a function by that.
+STOPS = (BaseException,)
 
 
 class OtherKind(str):
@@ -56,7 +57,9 @@ def difference(given: Any, expected: Any, tolerance: float = 1e-4) -> str | None
     """
     try:
         return _difference(given, expected, tolerance)
-    except Exception as error:  # a result may be an object that fails when it is looked at
+    except KeyboardInterrupt:
+        raise
+    except STOPS as error:  # a result may be an object that fails when it is looked at
         return OtherKind(f"your result could not be compared with the right one: {error_text(error)}.")
 
 
@@ -74,7 +77,9 @@ def _difference(given: Any, expected: Any, tolerance: float) -> str | None:
         return _number_difference(given, expected, tolerance)
     try:
         equal = bool(given == expected)
-    except Exception:  # many numbers at once, say
+    except KeyboardInterrupt:
+        raise
+    except STOPS:  # many numbers at once, say
         equal = False
     if equal:
         return None
@@ -167,7 +172,16 @@ def _ordinary(x: Any) -> Tensor:
         return x.detach().cpu()
     if isinstance(x, (np.ndarray, np.generic)):
         return torch.from_numpy(np.array(x, order="C"))  # a copy: torch takes no array that is turned round
+    if is_endless(x):
+        raise ValueError("too long to be looked at")
     return torch.as_tensor(x)
+
+
+def is_endless(x: Any) -> bool:
+    """Whether x is, or holds, what makes its numbers only when asked for them, and too many: range(10**12), say."""
+    if isinstance(x, (tuple, list)):
+        return any(map(is_endless, x))
+    return hasattr(x, "__len__") and not isinstance(x, (Tensor, np.ndarray, str)) and len(x) > 1_000_000
 
 
 def in_form(given: Any, expected: Any, arguments: Sequence[Any]) -> Any:
@@ -206,6 +220,8 @@ def outcome(function: Callable, arguments: tuple) -> Any:
     """What a function gives; None if it fails."""
     try:
         return function(*copy.deepcopy(arguments))
+    except KeyboardInterrupt:
+        raise
     except STOPS:
         return None
 
@@ -227,11 +243,15 @@ def count_of(x: Any) -> float:
     """How many numbers a person would have to read."""
     try:
         return _numbers_in(x)
-    except Exception:  # a list that holds itself, say
+    except KeyboardInterrupt:
+        raise
+    except STOPS:  # a list that holds itself, say
         return math.inf
 
 
-def _numbers_in(x: Any) -> int:
+def _numbers_in(x: Any) -> float:
+    if isinstance(x, Tensor) and x.is_nested:  # whose shape is no numbers
+        return math.inf
     if isinstance(x, (Tensor, np.ndarray)):
         return math.prod(x.shape)
     return sum(map(_numbers_in, x)) if isinstance(x, (tuple, list)) else int(not isinstance(x, str))
@@ -241,7 +261,9 @@ def as_text(x: Any, most: int = ROW) -> str:
     """A value to be read by people: rounded, cut where it is long, and without a failure whatever it is."""
     try:
         return _cut(_all_of(x, most))
-    except Exception:
+    except KeyboardInterrupt:
+        raise
+    except STOPS:
         return f"a {type(x).__name__} that cannot be shown"
 
 
@@ -271,7 +293,9 @@ def in_full(x: Any) -> str:
         if isinstance(x, (tuple, list)) and any(isinstance(part, (Tensor, np.ndarray)) for part in x):
             return "\n  ".join(in_full(part) for part in x)
         return _cut(_all_of(x, sys.maxsize), 20_000)
-    except Exception:
+    except KeyboardInterrupt:
+        raise
+    except STOPS:
         return f"a {type(x).__name__} that cannot be shown"
 
 
@@ -284,7 +308,9 @@ def _number_text(x: Any) -> str:
 def error_text(error: BaseException) -> str:
     try:
         return _cut(f"{type(error).__name__}: {error}")
-    except Exception:
+    except KeyboardInterrupt:
+        raise
+    except STOPS:
         return type(error).__name__
 
 

@@ -34,6 +34,7 @@ from .comparing import (
     has_form,
     in_form,
     in_full,
+    is_endless,
     odd_kind,
     outcome,
     same,
@@ -242,6 +243,8 @@ class Exercise:
             with contextlib.redirect_stdout(io.StringIO()):
                 own = made_from(text, self.name)
                 problem, _ = self._problem(own)
+        except KeyboardInterrupt:
+            raise
         except STOPS as error:
             problem, own = error_text(error), self.answer
         if problem is not None:
@@ -274,7 +277,7 @@ class Exercise:
 
     def wrong(self, result: Any, arguments: tuple, expected: Any) -> str | None:
         """What is wrong with a result, in words; None if it is right."""
-        odd = result is None or (isinstance(result, Tensor) and odd_kind(result) is not None)
+        odd = result is None or is_endless(result) or (isinstance(result, Tensor) and odd_kind(result) is not None)
         if self.judge is None or odd:
             found = difference(result, expected, self.tolerance)
             if self.kind != "read" or found is None or isinstance(found, OtherKind):
@@ -283,6 +286,8 @@ class Exercise:
             return f"{part[0] if part else 'your result'} is not what is there; look again."
         try:
             return self.judge(copy.deepcopy(result), *copy.deepcopy(arguments))
+        except KeyboardInterrupt:
+            raise
         except STOPS:  # a judge may take for granted that the result is of the right kind
             return difference(result, expected, self.tolerance) or "your result is not of the kind that is asked for."
 
@@ -362,6 +367,8 @@ class Exercise:
         """What the function does not do over several calls, in words; None if it does all, or nothing is asked."""
         try:
             return None if self.demand is None else self.demand(given)
+        except KeyboardInterrupt:
+            raise
         except STOPS as error:  # it may stop on the second call only
             return f"your function stopped with {error_text(error)}"
 
@@ -391,13 +398,20 @@ class Exercise:
             result = given(*own)
         except NotImplementedError:
             raise
+        except KeyboardInterrupt:
+            raise
         except STOPS as error:  # whatever a learner's function may raise is news for the learner
             what = f"your function stopped with {error_text(error)}"
             return Failure(words, arguments, expected, None, what, False), None
         if difference(own, arguments) is not None:
             what = "your function changed its input; work on a copy."
             return Failure(words, arguments, expected, result, what, False), result
-        found = self.wrong(result, arguments, expected)
+        try:
+            found = self.wrong(result, arguments, expected)
+        except KeyboardInterrupt:
+            raise
+        except STOPS as error:  # a result that stops whoever asks what it is
+            found = OtherKind(f"your result could not be compared with the right one: {error_text(error)}.")
         if found is None:
             return None, result
         return Failure(words, arguments, expected, result, found, True), result

@@ -178,6 +178,8 @@ def _run(text: str, file: str, names: dict[str, Any]) -> str | None:
         exec(compile(text, file, "exec"), names)
     except SyntaxError as error:
         return f"{Path(file).name} is no Python, line {error.lineno}: {error.msg}"
+    except KeyboardInterrupt:
+        raise
     except STOPS as error:
         line = error.__traceback__ and error.__traceback__.tb_next
         place = f", line {line.tb_lineno}" if line else ""

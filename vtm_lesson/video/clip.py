@@ -23,7 +23,8 @@ class Clip:
     magnitude : array
         (L, ceil(H/4), ceil(W/4)) float32, length of the way moved, in pixels.
     times : array
-        (L,) float64, when each frame is shown, in seconds from the film's first frame.
+        (L,) float64, when each frame is shown, in seconds from the film's first frame. They never go back, not even in
+        a damaged film that gives its frames out of order.
     fps : float
         Frames per second of the film, averaged.
     duration : float

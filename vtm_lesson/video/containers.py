@@ -13,6 +13,9 @@ import av
 
 from . import formats
 
+CLOCKS = ("mpegts", "mpeg")  # formats whose clock may come round in the middle: then they begin before 0
+ENDS = ("matroska,webm", "asf", "nut", "wtv")  # formats whose header says when the film ends
+
 
 class VideoError(ValueError):
     """The file cannot be read as a film; the message says why in one sentence.
@@ -103,14 +106,54 @@ def open_film(path, name):
     raise VideoError(f"{name} has a video track of an unknown codec; it is damaged, or convert it to H.264 in mp4.")
 
 
-def packets_of(container, *tracks) -> Iterator[av.Packet]:
-    """The packets of these tracks, or of all that were there when the film was opened.
+def packets_of(container, *tracks, joints: Joints | None = None) -> Iterator[av.Packet]:
+    """The packets of these tracks, or of all that were there when the film was opened; `Joints` mends their times.
 
     FFmpeg may find another track on the way, in a damaged film or one joined from two. At the end PyAV hands out an
     empty packet a track, and falls over those that it has not met; all others have gone by then.
     """
+    joints = joints or Joints()
     with suppress(IndexError):
-        yield from container.demux(*tracks)
+        for packet in container.demux(*tracks):
+            joints.mend(packet)
+            yield packet
+
+
+class Joints:
+    """Puts the second of two films in one file behind the first: their times both begin at the same place.
+
+    Transport streams, and some other kinds, can be joined by writing one behind the other; the times of the second part
+    then begin again. A key frame that is shown before a frame of an earlier packet can only be such a beginning: what
+    follows it is moved, to be shown right after what went before. FFmpeg takes a part that begins much earlier for a
+    clock that has come round (33 bits, 26.5 hours), and sets it hours later: such a step is taken for a joint as well.
+    """
+
+    BACK, ON = 0.1, 12 * 3600  # seconds
+
+    def __init__(self) -> None:
+        self.found = 0
+        # Of each video track, in its own unit: when the last frame so far is shown, when it ends, and how far the
+        # present part was moved. Where frames are not even, an end may lie behind the next frame.
+        self.shown: dict[int, int] = {}
+        self.end: dict[int, int] = {}
+        self.shift: dict[int, int] = {}
+
+    def mend(self, packet: av.Packet) -> None:
+        """Move the packet's times, where it belongs to a later part."""
+        if packet.pts is None or packet.time_base is None or packet.stream.type != "video":
+            return
+        track, shift = packet.stream_index, self.shift.get(packet.stream_index, 0)
+        if packet.is_keyframe and track in self.shown:
+            step = float((packet.pts + shift - self.shown[track]) * packet.time_base)
+            if step < -self.BACK or step > self.ON:
+                self.found += 1
+                shift = self.shift[track] = self.end[track] - packet.pts
+        if shift:
+            packet.pts += shift
+            if packet.dts is not None:
+                packet.dts += shift
+        if packet.pts >= self.shown.get(track, packet.pts):
+            self.shown[track], self.end[track] = packet.pts, packet.pts + (packet.duration or 0)
 
 
 @dataclass
@@ -127,6 +170,7 @@ class Survey:
     missing: float  # seconds that the header promises and the file does not have
     shown: tuple[int, ...]  # when each frame is shown, in the track's own unit, ascending; empty where not all say so
     keys: tuple[int, ...]  # the same for those that can be decoded without any other
+    joints: int = 0  # where another film begins in the same file
 
 
 def survey_of(path, name, moments: bool = True) -> Survey:
@@ -142,8 +186,10 @@ def survey_of(path, name, moments: bool = True) -> Survey:
         begin, end = math.inf, -math.inf  # of all tracks together
         shown: list[int] = []
         keys: list[int] = []
+        joints = Joints()
+        by_decoding = container.format.name == "flv"  # its header counts from when the first frame is decoded
         try:
-            for packet in packets_of(container):
+            for packet in packets_of(container, joints=joints):
                 if packet.size == 0 or packet.is_discard:
                     continue
                 pts = packet.pts
@@ -151,6 +197,8 @@ def survey_of(path, name, moments: bool = True) -> Survey:
                 length = float((packet.duration or 0) * packet.time_base)
                 if start is not None:
                     begin, end = min(begin, start), max(end, start + length)
+                    if by_decoding and packet.dts is not None:
+                        begin = min(begin, float(packet.dts * packet.time_base))
                 if packet.stream_index != stream.index:
                     continue
                 count += 1
@@ -176,10 +224,15 @@ def survey_of(path, name, moments: bool = True) -> Survey:
         else:
             first, duration = 0.0, count / rate
         missing = 0.0
-        if container.duration and math.isfinite(end):
+        if container.duration and math.isfinite(end) and not joints.found:  # else it is the length of one part
+            if container.format.name not in CLOCKS:  # what is shown before 0 is left out of the length
+                begin = max(begin, 0.0)
             promised = container.duration / av.time_base
-            gap = promised - (end - max(begin, 0.0))
+            if container.format.name in ENDS:  # wherever the film begins
+                promised -= begin
+            gap = promised - (end - begin)
             missing = gap if gap > max(0.25, 0.02 * promised) else 0.0
         codec, aspect = stream.codec_context.name, float(stream.sample_aspect_ratio or 1) or 1.0
     when = tuple(sorted(shown)) if timed else ()
-    return Survey(codec, count, timed, first, duration, count / duration, aspect, missing, when, tuple(sorted(keys)))
+    rate = count / duration
+    return Survey(codec, count, timed, first, duration, rate, aspect, missing, when, tuple(sorted(keys)), joints.found)

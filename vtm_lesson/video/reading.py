@@ -16,7 +16,7 @@ import numpy as np
 
 from .clip import Clip, overlap, whole
 from .containers import VideoError, check, open_film, packets_of, survey_of
-from .taking import Taker, each_image, lost_of
+from .taking import DECODED, Taker, each_image, lost_of
 
 __all__ = ["Clip", "checked_length", "checked_target", "overlap", "read"]
 
@@ -38,9 +38,11 @@ def read(
         A file, or a seekable binary file object: mp4, mov, mkv, webm, avi, ts, mpg and the like, in any codec that
         FFmpeg decodes. Nothing but this file is opened: what only names films (a playlist, say) is refused.
     frames : int or callable, optional
-        L. The film is cut into L equal stretches of time; the frame shown in the middle of each is taken. A film with
-        fewer frames than that repeats some; nothing moves between a frame and its repetition. A function is given the
-        film's duration in seconds, and says L.
+        L. The film is cut into L equal stretches of time; the frame shown in the middle of each is taken. Where the
+        middle is the very moment at which one frame follows another, rounding says which of the two it is; whether with
+        motion or without, at once or piece by piece, it is the same one. A film with fewer frames than L repeats some;
+        nothing moves between a frame and its repetition. A function is given the film's duration in seconds, and says
+        L.
     size : int, (int, int) or None, optional
         S: the short side becomes S pixels, then the central S x S is cut out. (height, width): the frame is scaled
         until it covers this, then the centre is cut out. Both make pixels square and undo a stored rotation. None: the
@@ -77,9 +79,14 @@ def read(
     every frame in between, at fixed places of the picture: nothing is tracked. `motion` adds the vectors, `magnitude`
     adds their lengths, so to and fro cancels in the one and counts in the other.
 
+    Times are those of the container. AVI says only when a frame is decoded: its frames follow each other in the order
+    in which the decoder shows them. Films written one behind the other into one file, as transport streams allow, are
+    one film: the second begins where the first ends. A stored rotation may also mirror the picture.
+
     Only the vectors of P frames are used, as these reach back over all B frames since the I or P frame before; a B
     frame taken gets its share of that stretch. Key frames and blocks without a vector count as still. A codec may also
-    refer to older frames; FFmpeg does not say so, and such a vector counts in full.
+    refer to older frames; FFmpeg does not say so, and such a vector counts in full. Of MPEG-4 part 2 with B frames it
+    gives no vectors of the last P frame.
 
     Examples
     --------
@@ -150,11 +157,11 @@ def _wanted_only(path, name, survey, count, target):
     be entered at a key frame; damage; a wanted frame that does not come. The film is then read from the start.
     """
     taker = Taker(survey, count, target, with_motion=False)
-    if len(set(survey.shown)) < survey.count or survey.missing:
+    if len(set(survey.shown)) < survey.count or survey.missing or survey.joints:
         return None
     container, stream = open_film(path, name)
     with container:
-        if container.format.name == "avi":  # it knows when frames are decoded only, and B frames are shown otherwise
+        if container.format.name in DECODED:
             return None
         times = [float(pts * stream.time_base) for pts in survey.shown]
         wanted = [survey.shown[max(bisect(times, moment) - 1, 0)] for moment in map(taker.wanted_at, range(count))]

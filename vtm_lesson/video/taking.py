@@ -12,7 +12,9 @@ from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import lru_cache
+from heapq import heappop, heappush
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -24,6 +26,7 @@ from tqdm import tqdm
 from .clip import CELL, overlap
 from .containers import open_film, packets_of
 
+DECODED = ("avi",)  # containers that know only when frames are decoded; B frames are shown in another order
 UNIT = 8  # no codec here stores vectors for blocks smaller than this
 
 
@@ -40,6 +43,7 @@ def each_image(path, name, survey, taker, progress) -> Iterator[av.VideoFrame]:
         shown = tqdm(total=survey.count, desc=title, unit="frame", delay=2) if progress else nullcontext()
         with shown as bar:
             packets = packets_of(container, stream)
+            order = Order() if container.format.name in DECODED else None
             while True:
                 try:
                     packet = next(packets)
@@ -48,15 +52,77 @@ def each_image(path, name, survey, taker, progress) -> Iterator[av.VideoFrame]:
                 except av.FFmpegError:
                     taker.broken += 1
                     break
+                if order is not None:
+                    order.note(packet)
                 try:
                     images = packet.decode()
                 except av.FFmpegError:
                     taker.broken += 1
                     continue
                 for image in images:
+                    if order is not None:
+                        order.mend(image)
                     yield image
                     if bar is not None:
                         bar.update()
+
+
+class Order:
+    """When frames are shown, for a container that says only when they are decoded.
+
+    A decoder gives frames in the order in which they are shown, with the times of their packets. The first frame is
+    shown at the earliest of these times, the next at the next one. A key frame has all frames decoded before it behind
+    it: what is left of their times belongs to frames that were lost.
+    """
+
+    def __init__(self) -> None:
+        self.times: list[int] = []  # of packets whose frame has not come
+
+    def note(self, packet: av.Packet) -> None:
+        """A packet goes into the decoder."""
+        if packet.size and packet.pts is not None:
+            heappush(self.times, packet.pts)
+
+    def mend(self, image: av.VideoFrame) -> None:
+        """Give a frame that comes out of it the time at which it is shown."""
+        if image.pts is None:
+            return
+        while image.key_frame and self.times and self.times[0] < image.pts:
+            heappop(self.times)
+        if self.times:
+            image.pts = heappop(self.times)
+
+
+@dataclass(frozen=True)
+class Turn:
+    """What shows a frame upright: rows and columns change places, then left and right do, then top and bottom."""
+
+    exchange: bool = False
+    mirrored: bool = False
+    upended: bool = False
+
+    def of(self, values: np.ndarray) -> np.ndarray:
+        """Values (L, H, W, ...) so turned."""
+        if self.exchange:
+            values = values.swapaxes(1, 2)
+        return values[:, :: -1 if self.upended else 1, :: -1 if self.mirrored else 1]
+
+
+def turn_of(image: av.VideoFrame) -> Turn:
+    """How a frame is shown, by the display matrix that the film stores with it.
+
+    The matrix takes the place (x, y) of a pixel to (a x + c y, b x + d y), where it is shown. Turns are by quarters, as
+    films have them; a matrix that takes the frame to a line or a point turns nothing.
+    """
+    stored: Any = image.side_data.get("DISPLAYMATRIX")
+    if stored is None:
+        return Turn()
+    a, b, _, c, d = (int(value) for value in np.frombuffer(stored, np.int32)[:5])
+    if a * d == b * c:
+        return Turn()
+    if abs(a) + abs(d) >= abs(b) + abs(c):
+        return Turn(False, a < 0, d < 0)
+    return Turn(True, c < 0, b < 0)
 
 
 @dataclass
@@ -86,16 +152,16 @@ class Piece:
             return self
         return Piece(self.frames[:count], self.motion[:count], self.magnitude[:count], self.times[:count])
 
-    def upright(self, turns: int) -> Piece:
-        """The same, turned anticlockwise by so many quarters."""
-        if not turns:
+    def upright(self, turn: Turn) -> Piece:
+        """The same, turned and mirrored."""
+        if turn == Turn():
             return self
-        frames, magnitude = (
-            np.ascontiguousarray(np.rot90(values, turns, (1, 2))) for values in (self.frames, self.magnitude)
-        )
-        motion = np.rot90(self.motion, turns, (1, 2)).copy()
-        for _ in range(turns):
-            motion = np.stack([motion[..., 1], -motion[..., 0]], -1)
+        frames, motion, magnitude = map(turn.of, (self.frames, self.motion, self.magnitude))
+        if turn.exchange:
+            motion = motion[..., ::-1]
+        if turn.mirrored or turn.upended:
+            motion = motion * np.array([-1 if turn.mirrored else 1, -1 if turn.upended else 1], np.float32)
+        frames, motion, magnitude = map(np.ascontiguousarray, (frames, motion, magnitude))
         return Piece(frames, motion, magnitude, self.times)
 
 
@@ -112,9 +178,9 @@ class Taker:
     # The motion since the last frame taken, and its length, on the codec's grid, which the first frame seen says.
     net: np.ndarray
     way: np.ndarray
-    # Height and width of a frame taken, before its rotation is undone, and its quarter turns: the first one says them.
+    # Height and width of a frame taken, before it is turned upright, and how it is: the first one says them.
     shape: tuple[int, int]
-    turns: int
+    turn: Turn
 
     def __init__(self, survey, wanted, target, with_motion=True, piece=None):
         """wanted: how many frames of the whole film; None: one every survey.duration seconds, without an end.
@@ -124,6 +190,7 @@ class Taker:
         self.taken = self.seen = self.broken = self.corrupt = self.given = 0
         self.step = survey.duration / survey.count  # seconds that the last frame seen is shown, as far as is known
         self.vectors = False
+        self.latest = -math.inf  # when the last frame taken is shown
         self.scaler = VideoReformatter()
         self.held = None
         self.reference = 0  # number of the last frame that was not a B frame
@@ -156,7 +223,7 @@ class Taker:
             if any(k < self.given + self.room for k, *_ in self.pending):
                 return
             self.given += self.room
-            yield self.pieces.popleft().upright(self.turns)
+            yield self.pieces.popleft().upright(self.turn)
 
     def finish(self) -> list[Piece]:
         """The pieces that are left at the end of the film; the last one may be shorter."""
@@ -166,7 +233,7 @@ class Taker:
             self.take(self.held)
         left = []
         for piece in self.pieces:
-            left.append(piece.first(min(self.room, self.taken - self.given)).upright(self.turns))
+            left.append(piece.first(min(self.room, self.taken - self.given)).upright(self.turn))
             self.given += self.room
         self.pieces.clear()
         return left
@@ -216,7 +283,7 @@ class Taker:
         """Take this frame, shown at `moment`, as the next one wanted."""
         plan = plan_of(image, self.target, self.survey.aspect)
         if self.taken == 0:
-            self.shape, self.turns = plan.shape, plan.turns
+            self.shape, self.turn = plan.shape, plan.turn
         if self.taken % self.room == 0:
             self.pieces.append(Piece.empty(self.room, self.shape, self.with_motion))
         if plan.shape != self.shape:
@@ -227,7 +294,9 @@ class Taker:
         (top, left), (height, width) = plan.corner, self.shape
         piece, k = self._place(self.taken)
         piece.frames[k] = picture[top : top + height, left : left + width]
-        piece.times[k] = self.moment - self.survey.first
+        # A damaged film may give its frames out of order; time goes on all the same.
+        self.latest = max(self.latest, self.moment)
+        piece.times[k] = self.latest - self.survey.first
         self.taken += 1
         if not self.with_motion:
             return
@@ -268,20 +337,20 @@ class Plan:
     source: tuple[int, int]  # height and width as decoded
     scaled: tuple[int, int]  # height and width after scaling
     corner: tuple[int, int]  # where the cut begins
-    shape: tuple[int, int]  # height and width of the cut, before the rotation is undone
-    turns: int  # quarter turns anticlockwise that show the frame upright
+    shape: tuple[int, int]  # height and width of the cut, before it is turned upright
+    turn: Turn
 
 
 def plan_of(image, target, aspect) -> Plan:
-    turns = round(image.rotation / 90) % 4
     height, width = image.height, image.width
     if target is None:
-        return Plan((height, width), (height, width), (0, 0), (height, width), 0)
-    shape = target[::-1] if turns % 2 else target
+        return Plan((height, width), (height, width), (0, 0), (height, width), Turn())
+    turn = turn_of(image)
+    shape = target[::-1] if turn.exchange else target
     zoom = max(shape[0] / height, shape[1] / (width * aspect))
     scaled = max(shape[0], round(height * zoom)), max(shape[1], round(width * aspect * zoom))
     corner = (scaled[0] - shape[0]) // 2, (scaled[1] - shape[1]) // 2
-    return Plan((height, width), scaled, corner, shape, turns)
+    return Plan((height, width), scaled, corner, shape, turn)
 
 
 def lost_of(survey, taker, name) -> float:
