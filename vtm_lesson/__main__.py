@@ -8,6 +8,10 @@ import sys
 COMMANDS = {
     "lab": ("teaching.lab", "copy the lessons into your own folder, and open them in JupyterLab"),
     "grade": ("teaching.grading", "mark the exercises that you solved in an editor, in solutions.py"),
+    "classroom": (
+        "teaching.classroom",
+        "for teachers: a class on nbgrader, each submission graded apart (make | grade | look)",
+    ),
     "report": ("teaching.class_report", "for teachers: what a class got wrong, as figures and tables, and its marks"),
     "leaderboard": (
         "teaching.board_command",

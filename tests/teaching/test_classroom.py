@@ -101,6 +101,14 @@ def test_without_the_jail_a_marks_cell_judges_too(monkeypatch):
     assert "__call_for_marks" in CALL
 
 
+def test_the_command_of_the_package_is_that_of_the_repository(tmp_path, monkeypatch, capfd):
+    assert classroom.main(["look", "--help"]) == 0
+    assert "the course's folder" in capfd.readouterr().out
+    monkeypatch.setattr(classroom, "PACKAGE", tmp_path / "vtm_lesson")
+    assert classroom.main(["make"]) == 2
+    assert "which only the repository has" in capfd.readouterr().err
+
+
 # ------------------------------------------------------------------------------------------------ the walk, by nbgrader
 
 

@@ -11,11 +11,14 @@ from __future__ import annotations
 import importlib
 import os
 import re
-from collections.abc import Callable
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
+from ..paths import PACKAGE
 from .classroom_marking import OTHER, seed_of
 from .contents import LESSONS
 from .exercise import Exercise
@@ -100,3 +103,16 @@ def marks(name: str, given: Callable) -> None:
     student = os.environ.get("VTM_STUDENT") or Path.cwd().parent.name  # nbgrader works in autograded/STUDENT/LESSON
     if exercise.variant(seed_of(student)).problem(given) is not None:
         raise AssertionError(f"✗ {name}: {OTHER}")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command `python -m vtm_lesson classroom`: that of the repository, which has the lessons' sources."""
+    tool = PACKAGE.parent / "tools" / "classroom.py"
+    if not tool.is_file():
+        print(
+            "classroom: a class is made from the lessons' sources, which only the repository has;"
+            " give the command there (make classroom).",
+            file=sys.stderr,
+        )
+        return 2
+    return subprocess.call([sys.executable, str(tool), *(sys.argv[1:] if argv is None else argv)])
