@@ -76,7 +76,15 @@ def film_of(frames, form, rate, times, group, b, pixels="yuv420p"):
     """Frames as a film's bytes; times: when each is shown, in seconds; None: at the rate."""
     kind, codec, *_ = FORMATS[form]
     options = {
-        "libx264": {"bf": str(b), "crf": "12", "preset": "veryfast", "refs": "1"},
+        # With its own threads and macroblock tree, x264 now and then gives other bytes for the same frames.
+        "libx264": {
+            "bf": str(b),
+            "crf": "12",
+            "preset": "veryfast",
+            "refs": "1",
+            "threads": "1",
+            "x264-params": "mbtree=0",
+        },
         "libvpx-vp9": {"deadline": "realtime"},
         "mpeg4": {"bf": str(b), "q": "3", "dia_size": "8"},
         "mpeg2video": {"bf": str(b)},

@@ -266,7 +266,7 @@ def declared(requirements: list[str]) -> set[str]:
 
 def test_every_import_of_the_package_is_declared():
     """Those of an extra are declared too; that the rest of the package works without them has its own test."""
-    extras = ("kernels", "hosts", "cluster", "logs", "bench")
+    extras = ("kernels", "lessons", "hosts", "cluster", "logs", "bench")
     allowed = declared(sum((PROJECT["optional-dependencies"][extra] for extra in extras), PROJECT["dependencies"]))
     # What an extra brings need not be installed where this test runs; then its name is the package's, but for one.
     homes = {"cv2": ["opencv-python-headless"], **{name: [name] for name in ("transformers", "ray", "huggingface_hub")}}
