@@ -51,7 +51,9 @@ def test_traced_forwards_and_backwards(options):
 @pytest.mark.skipif(not shutil.which("g++") and not shutil.which("clang++"), reason="needs a compiler of C++")
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("options", [{"partition": "uniform"}, {"partition": "learnable"}], ids=str)
-def test_compiled_to_machine_code(options, monkeypatch):
+def test_compiled_to_machine_code(options):
+    import torch._inductor.config as inductor
+
     # Inductor draws other random numbers than torch, and so other targets, unless it is told not to.
-    monkeypatch.setattr("torch._inductor.config.fallback_random", True)
-    same_when_compiled(options, "inductor", rtol=1e-4, atol=1e-5)
+    with inductor.patch(fallback_random=True):
+        same_when_compiled(options, "inductor", rtol=1e-4, atol=1e-5)

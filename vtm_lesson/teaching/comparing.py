@@ -177,10 +177,13 @@ def _ordinary(x: Any) -> Tensor:
     return torch.as_tensor(x)
 
 
-def is_endless(x: Any) -> bool:
-    """Whether x is, or holds, what makes its numbers only when asked for them, and too many: range(10**12), say."""
+def is_endless(x: Any, depth: int = 20) -> bool:
+    """Whether x is, or holds, what makes its numbers only when asked for them, and too many: range(10**12), say.
+
+    So is a list that holds itself, and whatever else is deeper than `depth`.
+    """
     if isinstance(x, (tuple, list)):
-        return any(map(is_endless, x))
+        return depth == 0 or any(is_endless(part, depth - 1) for part in x)
     return hasattr(x, "__len__") and not isinstance(x, (Tensor, np.ndarray, str)) and len(x) > 1_000_000
 
 
