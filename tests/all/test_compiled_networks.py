@@ -4,6 +4,7 @@ import shutil
 
 import pytest
 import torch
+from helpers import pass_of
 
 import vtm_lesson as vtm
 
@@ -24,20 +25,13 @@ TOKENS = torch.randn(2, 8, 4, 4, 16, generator=torch.Generator().manual_seed(0))
 MOTION = torch.rand(2, 8, 4, 4, generator=torch.Generator().manual_seed(1))
 
 
-def pass_of(network):
-    network.zero_grad()
-    torch.manual_seed(5)
-    logits = network(TOKENS, motion=MOTION)
-    logits.square().sum().backward()
-    named = getattr(network, "_orig_mod", network).named_parameters()
-    return logits.detach(), {name: value.grad.clone() for name, value in named if value.grad is not None}
-
-
 def same_when_compiled(options, backend, **tolerance):
     torch._dynamo.reset()
     torch.manual_seed(0)
     network = vtm.VideoClassifier(16, 2, (2, 4), classes=3, gamma=3, **options)
-    (plain, gradients), (logits, others) = map(pass_of, (network, torch.compile(network, backend=backend)))
+    (plain, gradients), (logits, others) = (
+        pass_of(each, TOKENS, MOTION) for each in (network, torch.compile(network, backend=backend))
+    )
     torch.testing.assert_close(logits, plain, **tolerance)
     torch.testing.assert_close(others, gradients, **tolerance)
 

@@ -2,18 +2,9 @@
 
 import pytest
 import torch
+from helpers import pass_of
 
 import vtm_lesson as vtm
-
-
-def pass_of(network, tokens, motion):
-    """Logits of a training pass and all gradients; chance is the same each time."""
-    network.zero_grad()
-    torch.manual_seed(5)
-    logits = network(tokens, motion=motion)
-    logits.square().sum().backward()
-    named = getattr(network, "_orig_mod", network).named_parameters()
-    return logits.detach(), {name: value.grad.clone() for name, value in named if value.grad is not None}
 
 
 @pytest.mark.parametrize("partition", ["uniform", "learnable"])
