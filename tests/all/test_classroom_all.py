@@ -22,7 +22,7 @@ import classroom as commands
 NAMES = [path.stem for path in build_lessons.find_sources([], build_lessons.ROOT / "notebooks" / "source")]
 MARKED = [name for name in NAMES if LESSONS.get(name, ("", ()))[1]]
 # Their exercises use what cells between them define.
-WHOLE = ("02_bipartite_matching", "03_tome_in_a_vit", "07_learnable")
+WHOLE = ("02_bipartite_matching", "03_tome_in_a_vit", "07_learnable", "12_real_datasets")
 pytestmark = [
     pytest.mark.skipif(sys.platform == "win32", reason="nbgrader has no Windows"),
     pytest.mark.filterwarnings("ignore:Object of type <Submitted"),  # nbgrader's own use of its database
