@@ -1,6 +1,7 @@
 """What tests of several files use: chance that repeats, matching written down again, processes, and a check's no."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -143,8 +144,8 @@ def _illegible(fig):
 
 
 def in_a_kernel(function, name="f"):
-    """A function as nbgrader's marks call it (`classroom_marking.Remote`); its kernel is a dictionary."""
-    from vtm_lesson.teaching.classroom_marking import Remote
+    """A function as nbgrader's marks call it (`classroom/marking.py`); its kernel is a dictionary."""
+    from vtm_lesson.teaching.classroom.marking import Remote
 
     space = {"get_ipython": lambda: type("Shell", (), {"user_ns": {name: function}})}
 
@@ -160,6 +161,20 @@ def exercises_of(nb):
     first = next(i for i, cell in enumerate(nb.cells) if "nbgrader" in cell.metadata)
     nb.cells = [cell for i, cell in enumerate(nb.cells) if i < first or "nbgrader" in cell.metadata]
     return nb
+
+
+def can_unshare(*spaces):
+    """Whether this user may make such namespaces on this system: can_unshare("--net", "--mount")."""
+    if sys.platform != "linux" or shutil.which("unshare") is None:
+        return False
+    return subprocess.run(["unshare", *spaces, "true"], stderr=subprocess.DEVNULL).returncode == 0
+
+
+def isolates():
+    """Whether folders and network can be kept from a submission here."""
+    as_root = ("--net", "--mount")
+    as_user = ("--user", "--map-current-user", *as_root, "--ipc", "--pid", "--fork", "--mount-proc")
+    return can_unshare(*(as_root if sys.platform == "linux" and os.geteuid() == 0 else as_user))
 
 
 def pass_of(network, tokens, motion):

@@ -23,8 +23,9 @@ from tqdm import tqdm
 
 import build_lessons
 from lesson_rules import BuildError
-from vtm_lesson.teaching import classroom_jail, classroom_look
-from vtm_lesson.teaching.classroom import with_hidden_tests
+from vtm_lesson.teaching.classroom import jail
+from vtm_lesson.teaching.classroom import look as looking
+from vtm_lesson.teaching.classroom.cells import with_hidden_tests
 
 ROOT = Path(__file__).resolve().parent.parent
 CONFIG = '''\
@@ -35,7 +36,7 @@ from nbgrader.preprocessors import (
     AssignLatePenalties, CheckCellMetadata, ClearOutput, DeduplicateIds, IgnorePattern, LimitOutput, OverwriteCells,
     OverwriteKernelspec, SaveAutoGrades,
 )
-from vtm_lesson.teaching.classroom_execute import IsolatedExecute, RestoreCells, WithoutHiddenTests
+from vtm_lesson.teaching.classroom.execute import IsolatedExecute, RestoreCells, WithoutHiddenTests
 
 c = get_config()  # noqa: F821
 c.CourseDirectory.course_id = "video-token-merging"
@@ -85,7 +86,7 @@ def nbgrader(course: Path, *arguments: str, seconds: float = 600) -> tuple[int, 
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
-            classroom_jail.end_all(classroom_jail.user_of(process.pid))
+            jail.end_all(jail.user_of(process.pid))
 
 
 def make(course: Path, lessons: list[str]) -> int:
@@ -116,7 +117,7 @@ def grade(course: Path, lesson: str, again: bool, seconds: float, options: list[
     todo = [s for s in students if again or not (course / "autograded" / s / lesson / f"{lesson}.ipynb").exists()]
     print(f"{lesson}: {len(students)} submissions, {len(todo)} to be marked, one after the other")
     failed = []
-    unread = {s for s in todo if classroom_look.read(course / "submitted" / s / lesson / f"{lesson}.ipynb") is None}
+    unread = {s for s in todo if looking.read(course / "submitted" / s / lesson / f"{lesson}.ipynb") is None}
     for student in unread:
         print(f"{student}: there is no notebook of that name, or it cannot be read")
     todo = [s for s in todo if s not in unread]
@@ -137,13 +138,13 @@ def grade(course: Path, lesson: str, again: bool, seconds: float, options: list[
 
 
 def look(course: Path, lesson: str) -> int:
-    rows = classroom_look.look(course, lesson)
+    rows = looking.look(course, lesson)
     worth = [row for row in rows if row.why]
     for row in worth:
         marks = "no marks" if row.marks is None else f"{row.marks:g} of {row.of:g}"
         print(f"{row.student} ({marks}): {'; '.join(row.why)}")
     path = course / "look" / f"{lesson}.csv"
-    classroom_look.write_csv(rows, path)
+    looking.write_csv(rows, path)
     print(f"{lesson}: {len(rows)} students, {len(worth)} need a look; also in {path.relative_to(course)}")
     return 0
 
@@ -160,19 +161,23 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--option", action="append", default=[], help="grade: an option for nbgrader, --option=--X=Y")
     args = parser.parse_args(argv)
     course = args.folder.resolve()
+    if args.command != "make" and not args.lessons:
+        parser.error(f"{args.command} which lesson? For example: {args.command} 00")
     try:
         lessons = lesson_names(args.lessons)
-        if args.command == "make":
-            return make(course, lessons)
-        if not args.lessons:
-            parser.error(f"{args.command} which lesson? For example: {args.command} 00")
-        status = 0
-        for lesson in lessons:
-            if args.command == "grade":
-                status |= grade(course, lesson, args.again, args.seconds, args.option)
-            else:
-                status |= look(course, lesson)
-        return status
+        with jail.ended_with_us():
+            if args.command == "make":
+                return make(course, lessons)
+            status = 0
+            for lesson in lessons:
+                if args.command == "grade":
+                    status |= grade(course, lesson, args.again, args.seconds, args.option)
+                else:
+                    status |= look(course, lesson)
+            return status
+    except KeyboardInterrupt:
+        print("\nclassroom: stopped. What is marked is kept; the same command goes on.", file=sys.stderr)
+        return 130
     except (BuildError, FileNotFoundError, ValueError) as error:
         print(error, file=sys.stderr)
         return 2

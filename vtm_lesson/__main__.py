@@ -9,12 +9,15 @@ COMMANDS = {
     "lab": ("teaching.lab", "copy the lessons into your own folder, and open them in JupyterLab"),
     "grade": ("teaching.grading", "mark the exercises that you solved in an editor, in solutions.py"),
     "classroom": (
-        "teaching.classroom",
+        "teaching.classroom.cells",
         "for teachers: a class on nbgrader, each submission graded apart (make | grade | look)",
     ),
-    "report": ("teaching.class_report", "for teachers: what a class got wrong, as figures and tables, and its marks"),
+    "report": (
+        "teaching.classroom.report",
+        "for teachers: what a class got wrong, as figures and tables, and its marks",
+    ),
     "leaderboard": (
-        "teaching.board_command",
+        "teaching.classroom.board_command",
         "for teachers: a class's own strategies on films that nobody has seen, ranked on one page (--quick: a look)",
     ),
     "see": ("study.see_command", "a film of your own, merged: both play side by side, as mp4, WebP and a page"),

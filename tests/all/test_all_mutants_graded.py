@@ -10,7 +10,7 @@ from helpers import in_a_kernel
 import mutation_audit as audit
 from vtm_lesson import checks
 from vtm_lesson.teaching import judging
-from vtm_lesson.teaching.classroom_marking import fault
+from vtm_lesson.teaching.classroom.marking import fault
 
 CODE = audit.solutions()
 

@@ -14,7 +14,7 @@ CODE = sorted(path for folder in ("vtm_lesson", "tools") for path in (ROOT / fol
 
 # Where Python objects are read, and why that is safe.
 PICKLES = {
-    "vtm_lesson/teaching/classroom_marking.py": "in the learner's process, what the teacher's sent there",
+    "vtm_lesson/teaching/classroom/marking.py": "in the learner's process, what the teacher's sent there",
     "vtm_lesson/datasets/cluster.py": "an encoder that this program itself sent to its own workers",
 }
 

@@ -220,7 +220,38 @@ def test_a_config_says_what_is_wrong():
         ({"gamma": 0.5}, "gamma is 0.5"),
         ({"r": 2}, "from 0 to 1"),
         ({"heads": 5}, "heads must divide dim"),
+        ({"heads": "2"}, "heads is '2'; it is a whole number"),
+        ({"out": 1.5}, "out is 1.5; it is a whole number"),
+        ({"gamma": "a"}, "gamma is 'a'; it is a number"),
+        ({"temperature": True}, "temperature is True; it is a number"),
         ({"reducer": "luck"}, "reducer is 'luck'"),
     ):
         with pytest.raises(ValueError, match=words):
             BlockConfig(24, **options).chosen_reducer()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"dim": "a"}, "dim is 'a'; it is a whole number"),
+        ({"blocks": 2.0}, "blocks is 2.0; it is a whole number"),
+        ({"chunks": (2, "4")}, "chunks is '4'; it is a number"),
+        ({"gamma": "ab"}, "gamma is 'ab'; give a number, or one for each of the 2 blocks"),
+        ({"r": None}, "r is None; give a number"),
+        ({"widths": (8, 2.5)}, "out is 2.5; it is a whole number"),
+    ],
+    ids=str,
+)
+def test_a_network_says_which_argument_is_no_number(arguments, words):
+    with pytest.raises(ValueError, match=words):
+        VideoClassifier(**{"dim": 16, "blocks": 2, "chunks": (2, 4), "classes": 3} | arguments)
+
+
+@pytest.mark.parametrize(
+    ("grid", "words"),
+    [((1.5, 4, 4), "frames is 1.5; it is a whole number"), ((8, 0, 4), "the grid is 8 frames of 0 x 4 tokens")],
+    ids=str,
+)
+def test_a_count_says_what_a_grid_is(grid, words):
+    with pytest.raises(ValueError, match=words):
+        count({"dim": 16, "blocks": 2, "chunks": (2, 4)}, *grid)

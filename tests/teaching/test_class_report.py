@@ -7,8 +7,9 @@ import pytest
 
 import mutation_audit as audit
 from vtm_lesson import checks
-from vtm_lesson.teaching import class_report, grading, judging
-from vtm_lesson.teaching.class_figure import OUTCOMES, class_mistakes
+from vtm_lesson.teaching import grading, judging
+from vtm_lesson.teaching.classroom import report as class_report
+from vtm_lesson.teaching.classroom.figure import OUTCOMES, class_mistakes
 from vtm_lesson.teaching.contents import LESSONS
 
 CODE = audit.solutions()

@@ -1,9 +1,11 @@
 """A class on nbgrader: two lessons handed out, marked and exported; what hostile submissions cost, and whom."""
 
 import csv
+import json
 import os
 import re
 import socket
+import subprocess
 import sys
 from copy import deepcopy
 from pathlib import Path
@@ -11,11 +13,11 @@ from pathlib import Path
 import nbformat
 import pytest
 import torch
-from helpers import exercises_of, in_a_kernel
+from helpers import can_unshare, exercises_of, in_a_kernel, isolates
 
 from vtm_lesson import checks
-from vtm_lesson.teaching import classroom, classroom_look
-from vtm_lesson.teaching.classroom_marking import CALL, Remote, fault, seed_of
+from vtm_lesson.teaching.classroom import cells, jail, look
+from vtm_lesson.teaching.classroom.marking import CALL, Remote, fault, seed_of
 from vtm_lesson.teaching.contents import LESSONS
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tools"))
@@ -23,11 +25,89 @@ import build_lessons
 import classroom as commands
 
 SHORT, LONG = "C_the_papers_tables", "02_bipartite_matching"
-ISOLATED = sys.platform == "linux" and os.geteuid() == 0
+ISOLATED = isolates()
 pytestmark = [
     pytest.mark.skipif(sys.platform == "win32", reason="nbgrader has no Windows"),
     pytest.mark.filterwarnings("ignore:Object of type <Submitted"),  # nbgrader's own use of its database
 ]
+
+
+# ------------------------------------------------------------------------------------------------------------- the jail
+
+OTHER_USER = ("--user", "--map-user=1500", "--map-group=1500")
+AS_A_USER = """
+import json, subprocess, sys
+from pathlib import Path
+from vtm_lesson.teaching.classroom.jail import Jail
+
+course, port = Path(sys.argv[1]), sys.argv[2]
+jail = Jail(course, [Path(sys.prefix), Path(sys.base_prefix)], 8 << 30, 64 << 20, 100, 64)
+(jail.folder / "work" / "mine.txt").write_text("mine")
+code = (course / "probe.py").read_text()
+command = jail.command([sys.executable, "-c", code, str(course), str(Path.home()), port])
+process = subprocess.Popen(command, cwd=jail.folder / "work", env=jail.environment(), stdout=subprocess.PIPE)
+said, _ = process.communicate(timeout=60)
+print(json.dumps({"said": json.loads(said), "code": process.returncode, "isolated": jail.isolated()}))
+jail.close()
+"""
+PROBE = """
+import ctypes, json, os, socket, subprocess, sys
+
+course, home, port = sys.argv[1:]
+subprocess.Popen([sys.executable, "-c", "import time; time.sleep(986)"], start_new_session=True)
+said = {"mine": open("mine.txt").read(), "seen": os.listdir("/run")}
+for place in (course, home + "/.bashrc", f"/proc/{os.getppid()}/root{course}"):
+    said["seen"] += [place] * os.path.exists(place)
+said["processes"] = sum(name.isdigit() for name in os.listdir("/proc"))
+said["uncovered"] = ctypes.CDLL(None).umount2(b"/tmp", 2) == 0
+try:
+    socket.create_connection(("127.0.0.1", int(port)), 2)
+    said["seen"].append("a network")
+except OSError:
+    pass
+print(json.dumps(said), flush=True)
+os._exit(7)
+"""
+
+
+@pytest.mark.skipif(
+    not can_unshare(*OTHER_USER, "--net", "--mount", "--ipc", "--pid", "--fork", "--mount-proc"),
+    reason="needs Linux, and a user who may make namespaces",
+)
+def test_a_user_who_is_not_root_keeps_a_submission_from_the_rest(tmp_path):
+    (tmp_path / "gradebook.db").touch()
+    (tmp_path / "probe.py").write_text(PROBE)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        done = subprocess.run(
+            ["unshare", *OTHER_USER, sys.executable, "-c", AS_A_USER, str(tmp_path), str(server.getsockname()[1])],
+            capture_output=True,
+            text=True,
+            env={**os.environ, "PYTHONPATH": str(build_lessons.ROOT)},
+        )
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert told["said"] == {"mine": "mine", "seen": [], "processes": 2, "uncovered": False}
+    assert told["code"] == 7
+    assert told["isolated"] == ["no network", "other folders hidden", "other processes hidden", "limits"]
+    assert not [p for p in Path("/proc").glob("[0-9]*/cmdline") if b"time.sleep(986)" in _bytes(p)]
+
+
+@pytest.mark.parametrize(
+    "allowed, said",
+    [((), []), ((jail.NEW_NETWORK | jail.NEW_USER,), ["no network"])],
+    ids=["no namespaces", "a network of its own"],
+)
+def test_what_the_system_refuses_is_not_said_to_be_taken(allowed, said, monkeypatch):
+    asked = []
+
+    def call(name, flags):
+        asked.append(name)
+        if flags not in allowed:
+            raise OSError(1, "refused")
+
+    monkeypatch.setattr(jail, "_call", call)
+    assert jail.enter_as_user([], []) == said
+    assert asked == ["unshare", "unshare"]
 
 
 # ---------------------------------------------------------------------------------------------- marks, without nbgrader
@@ -95,17 +175,17 @@ def test_what_comes_from_a_kernel_is_never_run_here(tmp_path):
 
 def test_without_the_jail_a_marks_cell_judges_too(monkeypatch):
     monkeypatch.setenv("VTM_STUDENT", "anna")
-    classroom.marks("group_mean", checks.group_mean.answer)
+    cells.marks("group_mean", lambda x, g: checks.group_mean.answer(x, g))
     with pytest.raises(AssertionError, match="group_mean"):
-        classroom.marks("group_mean", lambda x, g: x)
+        cells.marks("group_mean", lambda x, g: x)
     assert "__call_for_marks" in CALL
 
 
 def test_the_command_of_the_package_is_that_of_the_repository(tmp_path, monkeypatch, capfd):
-    assert classroom.main(["look", "--help"]) == 0
+    assert cells.main(["look", "--help"]) == 0
     assert "the course's folder" in capfd.readouterr().out
-    monkeypatch.setattr(classroom, "PACKAGE", tmp_path / "vtm_lesson")
-    assert classroom.main(["make"]) == 2
+    monkeypatch.setattr(cells, "PACKAGE", tmp_path / "vtm_lesson")
+    assert cells.main(["make"]) == 2
     assert "which only the repository has" in capfd.readouterr().err
 
 
@@ -147,10 +227,8 @@ class Course:
     def earned(self, student: str, lesson: str) -> dict[str, bool]:
         """Exercise -> whether it earned its marks."""
         nb = nbformat.read(self.folder / "autograded" / student / lesson / f"{lesson}.ipynb", as_version=4)
-        cells = [c for c in nb.cells if c.metadata.get("nbgrader", {}).get("grade")]
-        return {
-            classroom.MARKS.search(c.source)[1]: all(out.output_type != "error" for out in c.outputs) for c in cells
-        }
+        marked = [c for c in nb.cells if c.metadata.get("nbgrader", {}).get("grade")]
+        return {cells.MARKS.search(c.source)[1]: all(out.output_type != "error" for out in c.outputs) for c in marked}
 
 
 def hostile(folder: Path, port: int) -> dict[str, str]:
@@ -226,7 +304,7 @@ def test_the_perfect_submission_has_all_marks_and_the_blank_one_none(course):
     assert (course.folder.stat().st_mode & 0o777) == 0o700
 
 
-@pytest.mark.skipif(not ISOLATED, reason="a user and a network of its own need Linux and root")
+@pytest.mark.skipif(not ISOLATED, reason="needs Linux, and root or a user who may make namespaces")
 def test_what_is_hostile_costs_its_own_marks_only(course):
     earned = course.earned("hostile", LONG)
     lost = {name for name, won in earned.items() if not won}
@@ -244,7 +322,7 @@ def _bytes(path: Path) -> bytes:
 
 
 def test_the_list_names_those_that_need_a_look(course, capsys):
-    rows = {row.student: row for row in classroom_look.look(course.folder, LONG)}
+    rows = {row.student: row for row in look.look(course.folder, LONG)}
     assert "no 02_bipartite_matching.ipynb" in rows["nothing"].why
     assert "the notebook cannot be read" in rows["broken"].why
     assert rows["broken"].marks is None or rows["broken"].marks == 0
@@ -257,7 +335,7 @@ def test_the_list_names_those_that_need_a_look(course, capsys):
         for words in ("tome-step is no Python", "alternate gave no result in time", "more output than is kept"):
             assert words in why
     assert rows["perfect"].why == ("nothing handed in",)  # of this lesson
-    assert [row.why for row in classroom_look.look(course.folder, SHORT) if row.student in ("perfect", "blank")] == [
+    assert [row.why for row in look.look(course.folder, SHORT) if row.student in ("perfect", "blank")] == [
         (),
         (),
     ]
@@ -279,4 +357,4 @@ def test_feedback_shows_no_hidden_test(course):
     assert code == 0, said
     page = (course.folder / "feedback" / "blank" / SHORT / f"{SHORT}.html").read_text()
     assert "is not solved yet" in page
-    assert "HIDDEN" not in page and "classroom.marks" not in page and "classroom</span>" not in page
+    assert "HIDDEN" not in page and "cells.marks" not in page and "classroom</span>" not in page

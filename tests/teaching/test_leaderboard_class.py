@@ -6,25 +6,26 @@ import json
 import os
 import pickle
 import re
+import subprocess
 import sys
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
 import torch
-from helpers import Colours
+from helpers import Colours, isolates
 from safetensors.torch import save
 
 from vtm_lesson.study import leaderboard
 from vtm_lesson.study.leaderboard import CONTROLS, RIVALS, Plan, Row
 from vtm_lesson.study.own import OwnError
-from vtm_lesson.teaching import board_command, board_entry, board_page
-from vtm_lesson.teaching.board_command import Ranking, Store, main, submissions
-from vtm_lesson.teaching.board_entry import Answer, Submission, answer, given, groups_in, run
-from vtm_lesson.teaching.board_page import ClassBoard, Unranked
+from vtm_lesson.teaching.classroom import board_command, board_entry, board_page
+from vtm_lesson.teaching.classroom.board_command import Ranking, Store, main, submissions
+from vtm_lesson.teaching.classroom.board_entry import Answer, Submission, answer, given, groups_in, run
+from vtm_lesson.teaching.classroom.board_page import ClassBoard, Unranked
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="submissions are kept apart by what Windows lacks")
-ISOLATED = sys.platform == "linux" and os.geteuid() == 0
+ISOLATED = isolates()
 SMALL = Plan(practice=48, sets=3, each=20, frames=3, size=32)  # 48 tokens, of which 8 are left
 SEED = 123_456_789
 
@@ -236,6 +237,32 @@ def test_one_that_hangs_is_ended(films):
     assert said.groups is None and said.slow and said.why == "it took longer than 0.05 minutes."
 
 
+def test_stopping_the_command_ends_the_submission_too(tmp_path):
+    script = f"""
+import subprocess, sys
+from vtm_lesson.teaching.classroom import board_command
+def ranked(args):
+    process = subprocess.Popen([sys.executable, "-c", "while 1: pass"], start_new_session=True)
+    try:
+        print(process.pid, flush=True)
+        process.wait()
+    finally:
+        process.kill()
+        process.wait()
+board_command._rank = ranked
+sys.exit(board_command.main([{str(tmp_path)!r}]))
+"""
+    command = subprocess.Popen(
+        [sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    submission = int(command.stdout.readline())
+    command.terminate()
+    _, said = command.communicate(timeout=60)
+    assert command.returncode == 130 and "What is measured is kept" in said
+    with pytest.raises(ProcessLookupError):
+        os.kill(submission, 0)
+
+
 def test_folders_are_named_that_it_must_not_see(tmp_path, films, monkeypatch):
     wishes = []
     monkeypatch.setattr(board_entry, "_wait", lambda jail, *_: wishes.append(jail.wish) or (0, False))
@@ -369,6 +396,8 @@ def test_submissions_are_found_under_plain_names_of_their_own(tmp_path):
     (tmp_path / "link.py").symlink_to(tmp_path / "random.py")
     (tmp_path / "folder_link").symlink_to(tmp_path / "bo", target_is_directory=True)
     os.mkfifo(tmp_path / "pipe.py")
+    os.mkfifo(tmp_path / "bo" / "pipe")
+    (tmp_path / "bo" / "rival.py").symlink_to(tmp_path / "random.py")
     found = {one.name: one for one in submissions(tmp_path)}
     assert set(found) == {
         "random (2)",
@@ -384,6 +413,7 @@ def test_submissions_are_found_under_plain_names_of_their_own(tmp_path):
     }
     assert {name for name, one in found.items() if one.fault} == {"link", "folder_link", "pipe"}
     assert {found["bo"].main, found["bo (2)"].main} == {"13_your_own_strategy.ipynb", "solutions.py"}
+    assert set(found["bo (2)"].files) == {"solutions.py", "13_your_own_strategy/13_your_own_strategy.ipynb"}
 
 
 def test_one_that_cannot_be_read_costs_its_own_row(tmp_path, monkeypatch):

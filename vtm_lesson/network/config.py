@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from numbers import Integral, Real
 
 from torch import Tensor
 
@@ -115,6 +116,14 @@ class BlockConfig:
     def __post_init__(self) -> None:
         for name, allowed in CHOICES.items():
             check_choice(name, getattr(self, name), *allowed)
+        check_numbers(dim=self.dim, heads=self.heads, whole=True)
+        if self.out is None:
+            object.__setattr__(self, "out", self.dim // 2)
+        check_numbers(out=self.out, whole=True)
+        check_numbers(chunk=self.chunk, gamma=self.gamma, r=self.r, dropout=self.dropout, guidance=self.guidance)
+        for name in ("temperature", "setting"):
+            if getattr(self, name) is not None:
+                check_numbers(**{name: getattr(self, name)})
         paths = self.heads, self.merge_at, self.match_within
         if self.attention == "merged" and paths != (1, "after_attention", "chunk"):
             raise ValueError(
@@ -129,8 +138,6 @@ class BlockConfig:
             )
         if self.gradient != "auxiliary":
             self._check_gradient()
-        if self.out is None:
-            object.__setattr__(self, "out", self.dim // 2)
         if self.dim < 1 or self.width < 1 or self.heads < 1 or self.dim % self.heads:
             raise ValueError(
                 f"dim is {self.dim}, out {self.out}, heads {self.heads}; heads must divide dim, and all be 1 or more."
@@ -181,6 +188,13 @@ class BlockConfig:
         if self.saliency is not None:
             return self.saliency
         return "learnable" in (self.partition, self.reducer) or "saliency" in signals(self.chosen_reducer())
+
+
+def check_numbers(whole: bool = False, **given: object) -> None:
+    """ValueError where one of these is no number, or no whole one: `check_numbers(dim=64, heads=2, whole=True)`."""
+    for name, value in given.items():
+        if isinstance(value, bool) or not isinstance(value, Integral if whole else Real):
+            raise ValueError(f"{name} is {value!r}; it is a {'whole ' if whole else ''}number.")
 
 
 def check_choice(name: str, value: object, *allowed: str) -> None:

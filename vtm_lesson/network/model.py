@@ -12,8 +12,9 @@ leaves open are made here:
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any, cast
 
 import torch
@@ -24,7 +25,7 @@ from ..merging.merge import Merge
 from ..merging.partition import Grid
 from ..merging.strategies import Reducer
 from .block import VTMBlock
-from .config import BlockConfig, check_choice
+from .config import BlockConfig, check_choice, check_numbers
 from .ledger import Ledger, Segments
 from .tokens import Tokens
 from .traces import BlockTrace
@@ -137,10 +138,13 @@ class VideoClassifier(nn.Module):
         }  # fmt: skip
         check_choice("pooling", pooling, "mean", "size", "motion")
         check_choice("position", position, "none", "sincos")
+        check_numbers(dim=dim, blocks=blocks, classes=classes, whole=True)
         if blocks < 1 or classes < 1:
             raise ValueError(f"blocks is {blocks}, classes {classes}; both are 1 or more.")
         lengths = _each(chunks, blocks, "chunks")
         after = [dim // 2 ** (i + 1) for i in range(blocks)] if widths is None else _each(widths, blocks, "widths")
+        for length in lengths:
+            check_numbers(chunks=length)
         if lengths != sorted(lengths):
             raise ValueError(f"chunks are {tuple(lengths)}; each block looks at least as far as the one before it.")
         before = [dim, *after]
@@ -245,6 +249,9 @@ def count(
     >>> vtm.count({"dim": 32, "chunks": (2, 4, 8), "gamma": 4}, frames=8, height=4, width=4).tokens
     (128, 32, 8, 2)
     """
+    check_numbers(frames=frames, height=height, width=width, whole=True)
+    if min(frames, height, width) < 1:
+        raise ValueError(f"the grid is {frames} frames of {height} x {width} tokens; each is 1 or more.")
     if not isinstance(model, VideoClassifier):
         with torch.device("meta"):
             model = VideoClassifier(**model)
@@ -271,7 +278,9 @@ def sincos(grid: Grid, dim: int) -> Tensor:
 
 
 def _each(value: Any, blocks: int, name: str) -> list[Any]:
-    values = [value] * blocks if isinstance(value, (int, float)) else list(value)
+    if isinstance(value, str) or not isinstance(value, (Real, Iterable)):
+        raise ValueError(f"{name} is {value!r}; give a number, or one for each of the {blocks} blocks.")
+    values = [value] * blocks if isinstance(value, Real) else list(value)
     if len(values) != blocks:
         raise ValueError(f"{name} has {len(values)} values for {blocks} blocks; give one for each.")
     return values

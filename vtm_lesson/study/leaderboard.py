@@ -371,18 +371,25 @@ def measured(name: str, whose: str, plugged: Mapping[str, Any], gamma: float, fi
 
 
 @dataclass(frozen=True)
-class _Blind:
-    """A reducer that is not shown the actor."""
+class Around:
+    """A reducer around another one: what that one says of itself holds for it, too."""
 
     reducer: Reducer
 
     @property
     def ragged(self) -> bool:
+        """Whether it keeps a different number of tokens in each item."""
         return is_ragged(self.reducer)
 
     @property
     def signal(self) -> tuple[str, ...]:
+        """What it needs to be given."""
         return signals(self.reducer)
+
+
+@dataclass(frozen=True)
+class _Blind(Around):
+    """A reducer that is not shown the actor."""
 
     def __call__(self, context: Context) -> Merge:
         shown = replace(context, oracle=None)

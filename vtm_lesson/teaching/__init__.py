@@ -18,25 +18,13 @@
     lessons_long.py         lesson 11
     lessons_data.py         lesson 12
     lessons_own.py          lesson 13
-    slips.py                wrong answers made from a right one: a slip in one place, and what to say to it
-    slips_NAME.py           such slips for lessons_NAME.py: slips_basics.py, slips_matching.py, slips_networks.py,
-                            slips_chunks.py, slips_saliency.py, slips_learnable.py, slips_comparison.py,
-                            slips_speed.py, slips_gradients.py, slips_long.py, slips_data.py, slips_own.py
+    slips/                  wrong answers made from a right one: a slip in one place, and what to say to it
     work.py                 the learner's own copies of the lessons, and how changes reach them
     lab.py                  the command that opens them in JupyterLab
-    classroom.py            a class on nbgrader: the cells that carry marks
-    classroom_marking.py    whether a function is right, decided outside the process that it runs in
-    classroom_jail.py       a kernel of its own for a submission: no network, another user, limits
-    classroom_execute.py    both of them in nbgrader's autograde
-    classroom_look.py       which submissions need a look, and why
     grading.py              for those who work in an editor: all exercises in one file, and the command that marks it
     pytest_exercises.py     the plugin by which pytest sees each of them as a test
     judging.py              an answer before its check; somebody else's file in a process of its own
-    class_report.py         what a class got wrong, and its marks for Moodle and Canvas
-    class_figure.py         the figure in it
-    board_command.py        a class's leaderboard: what is run, what is kept, the command
-    board_entry.py          a submission to it, in a process that sees tokens only
-    board_page.py           places with their uncertainty; page, CSV, JSON
+    classroom/              for teachers: a class on nbgrader, a report of what it got wrong, a leaderboard
 
 What belongs here: whatever looks at a learner's answer.
 """

@@ -7,8 +7,8 @@ import math
 import torch
 from torch import Tensor
 
-from . import slips_basics
 from .exercise import Case, Exercise, generator, random
+from .slips import basics as slips
 
 # ---------------------------------------------------------------------------------------------------------------
 # Lesson 00: start here
@@ -50,7 +50,7 @@ token_position = Exercise(
         ("20 frames come before frame 20, not 21: the first one is frame 0.", lambda: (5, 7, _position(5, 7, 21)[2])),
         ("The list runs row by row, not column by column: a row down is 14 further.", lambda: (5, 7, 20 * 196 + 103)),
         ("A frame has 14 rows of 14 patches; you count 14 in all.", lambda: (5, 7, 20 * 14 + 77)),
-        *slips_basics.TOKEN_POSITION,
+        *slips.TOKEN_POSITION,
     ),
     minutes=3,
     difficulty=1,
@@ -117,7 +117,7 @@ group_mean = Exercise(
             "You give every token its group's average, which is the unmerged film; give one row for each group.",
             lambda x, g: _group_mean(x, g)[g],
         ),
-        *slips_basics.GROUP_MEAN,
+        *slips.GROUP_MEAN,
     ),
     minutes=5,
     difficulty=2,
@@ -178,7 +178,7 @@ unmerge = Exercise(
         ("Your tokens come in the wrong order: the last one first.", lambda y, g: y[g.flip(0)]),
         ("You begin to count the groups at the end: group 0 is the first row.", lambda y, g: y[len(y) - 1 - g]),
         ("The averages were rounded to whole numbers: make room for numbers of y's kind.", lambda y, g: y[g].long()),
-        *slips_basics.UNMERGE,
+        *slips.UNMERGE,
     ),
     minutes=4,
     difficulty=2,
@@ -264,7 +264,7 @@ merging_error = Exercise(
             "You add the two; take their difference.",
             lambda x, g, w: float((_group_mean(x, g)[g] + x)[w].pow(2).mean().sqrt()),
         ),
-        *slips_basics.MERGING_ERROR,
+        *slips.MERGING_ERROR,
     ),
     minutes=5,
     difficulty=2,
@@ -318,7 +318,7 @@ tokens_in_film = Exercise(
             lambda f, s, p: f * s * s // (p * p),
         ),
         ("Tokens are whole: round size / patch down before you square it.", lambda f, s, p: f * (s / p) ** 2),
-        *slips_basics.TOKENS_IN_FILM,
+        *slips.TOKENS_IN_FILM,
     ),
     tolerance=0,
     minutes=3,
@@ -396,7 +396,7 @@ stored_attention = Exercise(
             "There is no softmax: weights are not scores.",
             lambda q, k, v: (q @ k.transpose(-2, -1) * q.shape[-1] ** -0.5) @ v,
         ),
-        *slips_basics.STORED_ATTENTION,
+        *slips.STORED_ATTENTION,
     ),
     minutes=5,
     difficulty=2,
@@ -447,7 +447,7 @@ attention_cost = Exercise(
             "You count products and sums apart; one product, added to a sum, is one multiply-add.",
             lambda n, d: (2 * (2 * n * n * d + 4 * n * d * d), 4 * n * n),
         ),
-        *slips_basics.ATTENTION_COST,
+        *slips.ATTENTION_COST,
     ),
     tolerance=0,
     minutes=6,
@@ -512,7 +512,7 @@ merging_gain = Exercise(
             "Divide the cost before by the cost after. With /, not with //: the gain need not be a whole number.",
             lambda n, d, g: _cost(n, d) // _cost(math.ceil(n / g), d),
         ),
-        *slips_basics.MERGING_GAIN,
+        *slips.MERGING_GAIN,
     ),
     minutes=5,
     difficulty=2,
@@ -557,7 +557,7 @@ frames_that_fit = Exercise(
             "float32 has about seven digits: the root of a long number is rounded up. Take math.isqrt.",
             lambda b, p: int(torch.tensor(b / 4).sqrt()) // p,
         ),
-        *slips_basics.FRAMES_THAT_FIT,
+        *slips.FRAMES_THAT_FIT,
     ),
     tolerance=0,
     minutes=5,

@@ -11,9 +11,9 @@ from torch import Tensor
 
 from ..merging.matching import match
 from ..merging.partition import uniform
-from . import slips_chunks
 from .comparing import OtherKind
 from .exercise import Case, Exercise, generator, random
+from .slips import chunks as slips
 
 # ---------------------------------------------------------------------------------------------------------------
 # Lesson 04: naive VTM
@@ -95,7 +95,7 @@ tokens_after = Exercise(
             "Only the targets are left with you; at R below |S| the sources that were not merged stay, too.",
             _left_with(lambda n, gamma, share: math.ceil(n / gamma)),
         ),
-        *slips_chunks.TOKENS_AFTER,
+        *slips.TOKENS_AFTER,
     ),
     minutes=5,
     difficulty=2,
@@ -167,7 +167,7 @@ merge_in_chunks = Exercise(
             "gamma need not be a whole number: hand it on to uniform as it is.",
             lambda x, k, c, g: _merge_in_chunks(x, k, c, int(g)),
         ),
-        *slips_chunks.MERGE_IN_CHUNKS,
+        *slips.MERGE_IN_CHUNKS,
     ),
     minutes=6,
     difficulty=3,
@@ -261,7 +261,7 @@ merge_with_tail = Exercise(
             "You merged over the whole film; tokens of different chunks must not meet.",
             lambda x, k, n, g: _merge_in_chunks(x, k, 1, g),
         ),
-        *slips_chunks.MERGE_WITH_TAIL,
+        *slips.MERGE_WITH_TAIL,
     ),
     minutes=5,
     difficulty=2,
@@ -338,7 +338,7 @@ pooled_weight = Exercise(
             "Only the last merge counts in your result, one number for each of its tokens; go back to the patches.",
             lambda groups: _pooled_weight(groups[-1:]),
         ),
-        *slips_chunks.POOLED_WEIGHT,
+        *slips.POOLED_WEIGHT,
     ),
     minutes=8,
     difficulty=4,
@@ -439,7 +439,7 @@ region_weight = Exercise(
             lambda *a: tuple(100 * number for number in _region_weight(*a)),
         ),
         ("Your two numbers are exchanged.", lambda *a: _region_weight(*a)[::-1]),
-        *slips_chunks.REGION_WEIGHT,
+        *slips.REGION_WEIGHT,
     ),
     minutes=4,
     difficulty=2,
@@ -543,7 +543,7 @@ alias_free_targets = Exercise(
             "Staggered targets do not repeat, but they need more frames than these to reach every place.",
             lambda f, h, w, g: uniform(f * h * w, g, staggered=True),
         ),
-        *slips_chunks.ALIAS_FREE_TARGETS,
+        *slips.ALIAS_FREE_TARGETS,
     ),
     tolerance=0,
     minutes=12,

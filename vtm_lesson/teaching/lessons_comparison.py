@@ -10,8 +10,8 @@ import torch
 from scipy.stats import t as student
 from torch import Tensor
 
-from . import slips_comparison
 from .exercise import Case, Exercise
+from .slips import comparison as slips
 
 
 def _spread(values: Sequence[float], less: int = 1) -> float:
@@ -82,7 +82,7 @@ mean_interval = Exercise(
         ("That is mean plus and minus one standard deviation.", lambda v: _interval(v, factor=1.0, root=False)),
         ("That is mean plus and minus one standard error.", lambda v: _interval(v, factor=1.0)),
         ("Those are the smallest and the largest run.", lambda v: (min(v), max(v))),
-        *slips_comparison.MEAN_INTERVAL,
+        *slips.MEAN_INTERVAL,
     ),
     minutes=7,
     difficulty=2,
@@ -224,7 +224,7 @@ told_apart = Exercise(
             "Student's factor for n seeds is student.ppf(0.975, n - 1); yours is for one seed more.",
             _better_by(lambda d: _interval(d, factor=_factor([*d, 0.0], 0.975))),
         ),
-        *slips_comparison.TOLD_APART,
+        *slips.TOLD_APART,
     ),
     minutes=8,
     difficulty=2,
@@ -398,7 +398,7 @@ tuned_interval = Exercise(
             "The settings are counted from 0, as rows of the tensor.",
             lambda valid, test: (_tuned(valid, test)[0] + 1, *_tuned(valid, test)[1:]),
         ),
-        *slips_comparison.TUNED_INTERVAL,
+        *slips.TUNED_INTERVAL,
     ),
     minutes=8,
     difficulty=2,
@@ -481,7 +481,7 @@ corrected_interval = Exercise(
             "The standard deviation has n below the line; with few seeds it must be n - 1.",
             lambda values, comparisons: _corrected(values, comparisons, less=0),
         ),
-        *slips_comparison.CORRECTED_INTERVAL,
+        *slips.CORRECTED_INTERVAL,
     ),
     minutes=7,
     difficulty=3,
@@ -578,7 +578,7 @@ seeds_needed = Exercise(
             lambda gap, spread, most: _seeds_needed(gap, spread, most) or most,
         ),
         ("Two seeds may do: begin with n = 2.", lambda gap, spread, most: _seeds_needed(gap, spread, most, start=3)),
-        *slips_comparison.SEEDS_NEEDED,
+        *slips.SEEDS_NEEDED,
     ),
     minutes=8,
     difficulty=3,

@@ -9,10 +9,10 @@ from collections.abc import Callable, Hashable, Iterable, Sequence
 import torch
 from torch import Tensor
 
-from . import slips_data
 from .comparing import OtherKind
 from .exercise import Case, Exercise
 from .lessons_comparison import mean_interval
+from .slips import data as slips
 
 interval_of_mean = mean_interval.answer
 
@@ -69,7 +69,7 @@ leaking_groups = Exercise(
         ("In alphabetical order.", lambda g, s: list(dict.fromkeys(a for a in g if a in _leaking(g, s)))),
         ("Those are the groups that do not leak.", lambda g, s: sorted({a for a in g if a} - set(_leaking(g, s)))),
         ("Name the groups that leak; how many there are is not asked.", lambda g, s: len(_leaking(g, s))),
-        *slips_data.LEAKING_GROUPS,
+        *slips.LEAKING_GROUPS,
     ),
     minutes=6,
     difficulty=2,
@@ -160,7 +160,7 @@ fair_split = Exercise(
         ("You split films; two films of one group are in different parts.", _by_films(lambda i, n: 3 * i < n)),
         ("You split films; two films of one group are in different parts.", _by_films(lambda i, n: 3 * i >= 2 * n)),
         ("You choose groups by their size only; each class has to be in both parts, too.", _first_groups),
-        *slips_data.FAIR_SPLIT,
+        *slips.FAIR_SPLIT,
     ),
     minutes=10,
     difficulty=3,
@@ -225,7 +225,7 @@ film_prediction = Exercise(
             "Of equal classes take the first, as argmax does.",
             lambda logits, film: logits.shape[1] - 1 - _of_films(logits.flip(1), film),
         ),
-        *slips_data.FILM_PREDICTION,
+        *slips.FILM_PREDICTION,
     ),
     tolerance=0,
     minutes=5,
@@ -281,7 +281,7 @@ mean_predictor_error = Exercise(
         ("Square the differences, and take their mean.", lambda a, b: float((b - a.mean()).mean())),
         ("Always answering 0 is another predictor; take the mean of the training labels.",
          lambda a, b: float(b.pow(2).mean())),
-        *slips_data.MEAN_PREDICTOR_ERROR,
+        *slips.MEAN_PREDICTOR_ERROR,
     ),
     minutes=3,
     difficulty=1,
@@ -335,7 +335,7 @@ feature_bytes = Exercise(
          _bytes_by(lambda f, w: sum(max(1, -int(-s // w)) for s in f))),
         ("One window a film is not enough: long films have several.", _bytes_by(lambda f, w: len(f))),
         ("The number of windows is whole.", _bytes_by(lambda f, w: sum(max(1, s / w) for s in f))),
-        *slips_data.FEATURE_BYTES,
+        *slips.FEATURE_BYTES,
     ),
     tolerance=0,
     minutes=5,
@@ -407,7 +407,7 @@ grouped_interval = Exercise(
                 * (1 if len(set(g)) > 1 else 2)
             ),
         ),
-        *slips_data.GROUPED_INTERVAL,
+        *slips.GROUPED_INTERVAL,
     ),
     minutes=8,
     difficulty=3,

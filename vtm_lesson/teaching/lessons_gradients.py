@@ -8,9 +8,9 @@ from itertools import permutations
 import torch
 from torch import Tensor
 
-from . import slips_gradients
 from .exercise import Case, Exercise, generator, random
 from .lessons_learnable import Learned
+from .slips import gradients as slips
 
 # ---------------------------------------------------------------------------------------------------------------
 # The exact gradient, and draws that are compared
@@ -73,7 +73,7 @@ ordered_chance = Exercise(
         ("Chances go with exp(score), not with the score itself.", _by_weights),
         ("The chances of several draws in a row are multiplied, not added.",
          lambda s, o: torch.stack([_chance(s, o[: i + 1]) / _chance(s, o[:i]) for i in range(len(o))]).sum()),
-        *slips_gradients.ORDERED_CHANCE,
+        *slips.ORDERED_CHANCE,
     ),
 )  # fmt: skip
 
@@ -117,7 +117,7 @@ against_others = Exercise(
             lambda x: _others(x) / x.std(1, keepdim=True),
         ),
         ("You compare with the best of the film's draws.", lambda x: x - x.amin(1, keepdim=True)),
-        *slips_gradients.AGAINST_OTHERS,
+        *slips.AGAINST_OTHERS,
     ),
 )  # fmt: skip
 
@@ -197,7 +197,7 @@ relaxed_choice = Learned(
             _scaled_first,
         ),
         ("The temperature is not used.", lambda s, k, t: _relaxed(s, k, 1.0)),
-        *slips_gradients.RELAXED_CHOICE,
+        *slips.RELAXED_CHOICE,
     ),
 )  # fmt: skip
 
@@ -243,7 +243,7 @@ hard_and_soft = Learned(
         ("That is the soft choice, or the two are swapped: forwards the result must be `hard`.", lambda h, s: s),
         ("That is their sum; forwards the result must be `hard`.", lambda h, s: h + s),
         ("That is their product; forwards the result must be `hard`.", lambda h, s: h * s),
-        *slips_gradients.HARD_AND_SOFT,
+        *slips.HARD_AND_SOFT,
     ),
 )  # fmt: skip
 
@@ -297,7 +297,7 @@ gated_attention = Learned(
             "z has no effect. Was it added along the queries? It belongs to the keys, the columns.",
             lambda q, k, v, z: _gated(q, k, v, torch.ones_like(z)),
         ),
-        *slips_gradients.GATED_ATTENTION,
+        *slips.GATED_ATTENTION,
     ),
 )  # fmt: skip
 
@@ -343,6 +343,6 @@ bias_and_noise = Exercise(
         ("The two are in the wrong order: bias first.", lambda f, e: _quality(f, e)[::-1]),
         ("Neither is divided by the exact gradient's length.",
          lambda f, e: tuple(value * e.norm() for value in _quality(f, e))),
-        *slips_gradients.BIAS_AND_NOISE,
+        *slips.BIAS_AND_NOISE,
     ),
 )  # fmt: skip

@@ -11,8 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..merging.matching import nearest
-from . import slips_learnable
 from .exercise import Case, Exercise, generator, random
+from .slips import learnable as slips
 
 # ---------------------------------------------------------------------------------------------------------------
 # Lesson 07: learnable merging
@@ -88,7 +88,7 @@ saliency = Exercise(
             "The keys were brought to length 1 first. Matching compares directions only; eq. 9 takes keys as they are.",
             lambda k, u: torch.tanh(F.normalize(k, dim=1) @ u)[:, 0],
         ),
-        *slips_learnable.SALIENCY,
+        *slips.SALIENCY,
     ),
 )  # fmt: skip
 
@@ -161,7 +161,7 @@ guided_attention = Learned(
             "The softmax runs down the columns: each query's weights, a row, must add up to 1.",
             lambda q, k, v, s: ((q @ k.T + s) / q.shape[1] ** 0.5).softmax(0) @ v,
         ),
-        *slips_learnable.GUIDED_ATTENTION,
+        *slips.GUIDED_ATTENTION,
     ),
 )  # fmt: skip
 
@@ -234,7 +234,7 @@ gradient_of_saliency = Exercise(
             "You sum over the tokens j; each output i uses s_j, so sum over i, the rows. And subtract the output y.",
             lambda *a: _pull(*a, middle="none", axis=1),
         ),
-        *slips_learnable.GRADIENT_OF_SALIENCY,
+        *slips.GRADIENT_OF_SALIENCY,
     ),
 )  # fmt: skip
 
@@ -281,7 +281,7 @@ drawn_targets = Exercise(
             lambda s, n, t, e: (t * s + e).topk(n).indices,
         ),
         ("Those are the tokens of lowest score.", lambda s, n, t, e: _drawn(-s, n, t, -e)),
-        *slips_learnable.DRAWN_TARGETS,
+        *slips.DRAWN_TARGETS,
     ),
     tolerance=0,
 )  # fmt: skip
@@ -350,7 +350,7 @@ group_numbers = Exercise(
             "Sources are matched by plain dot products, so that long keys win; `nearest_target` compares directions.",
             lambda k, t: _numbered(k, t, cosine=False),
         ),
-        *slips_learnable.GROUP_NUMBERS,
+        *slips.GROUP_NUMBERS,
     ),
     tolerance=0,
 )
@@ -473,6 +473,6 @@ vtm_block = Learned(
             lambda *a: _block(*a, regrouped=True),
         ),
         ("The auxiliary path starts from x; it has an input of its own, x_aux.", lambda *a: _block(*a, from_main=True)),
-        *slips_learnable.VTM_BLOCK,
+        *slips.VTM_BLOCK,
     ),
 )

@@ -7,8 +7,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from . import slips_long
 from .exercise import Exercise, random
+from .slips import long as slips
 
 
 def _level_chunks(frames: int, first: int, ratio: int) -> list[int]:
@@ -71,7 +71,7 @@ level_chunks = Exercise(
          lambda *given: sum(_level_chunks(*given))),
         ("That is how many levels there are; give the number of chunks of each.",
          lambda *given: len(_level_chunks(*given))),
-        *slips_long.LEVEL_CHUNKS,
+        *slips.LEVEL_CHUNKS,
     ),
     tolerance=0,
 )  # fmt: skip
@@ -119,7 +119,7 @@ tokens_waiting = Exercise(
         ("A level holds parts of one chunk at a time: all chunks before are merged and gone.",
          lambda k, n, r, c: c + sum(r**i for i in range(1, n)) * k),
         ("That is what is left in the end.", lambda k, n, r, c: k),
-        *slips_long.TOKENS_WAITING,
+        *slips.TOKENS_WAITING,
     ),
     tolerance=0,
 )  # fmt: skip
@@ -202,7 +202,7 @@ film_map = Exercise(
         ("The film's first tokens come first.", _mapped(turned=True)),
         ("That says where what is left of each chunk goes; the map has an entry for every token of the film.",
          lambda chunks, above: above),
-        *slips_long.FILM_MAP,
+        *slips.FILM_MAP,
     ),
     tolerance=0,
 )  # fmt: skip
@@ -285,7 +285,7 @@ keep_best = Exercise(
         ("Positions first, then scores? It is the other way round.", lambda *given: _keep_best(*given)[::-1]),
         ("You kept all of them; the budget is `keep`.",
          lambda s, p, new, first, keep: _keep_best(s, p, new, first, len(s) + len(new))),
-        *slips_long.KEEP_BEST,
+        *slips.KEEP_BEST,
     ),
 )  # fmt: skip
 
@@ -349,7 +349,7 @@ found_again = Exercise(
                                                   _found_again(p, a)[1] * int(a.flatten(1).any(1).sum()))),
         ("The second number is for seconds: a second is found, however many of its patches are kept.",
          lambda p, a: (_found_again(p, a)[0], _found_again(p, a)[0])),
-        *slips_long.FOUND_AGAIN,
+        *slips.FOUND_AGAIN,
     ),
 )  # fmt: skip
 

@@ -9,8 +9,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..merging.matching import match, nearest
-from . import slips_matching
 from .exercise import Case, Exercise, generator, random
+from .slips import matching as slips
 
 # ---------------------------------------------------------------------------------------------------------------
 # Lesson 02: bipartite matching
@@ -40,7 +40,7 @@ alternate = Exercise(
             lambda n: (torch.arange(0, (n + 1) // 2), torch.arange((n + 1) // 2, n)),
         ),
         ("The last token is lost when n is odd.", lambda n: (torch.arange(0, n - 1, 2), torch.arange(1, n, 2))),
-        *slips_matching.ALTERNATE,
+        *slips.ALTERNATE,
     ),
 )
 
@@ -95,7 +95,7 @@ every_gamma_th = Exercise(
             "The targets are moved to the left: a target stands at offset, not at gamma - offset.",
             lambda n, gamma, offset: torch.arange(-offset % gamma, n, gamma),
         ),
-        *slips_matching.EVERY_GAMMA_TH,
+        *slips.EVERY_GAMMA_TH,
     ),
 )
 
@@ -142,7 +142,7 @@ full_groups = Exercise(
             "The numbers stand in two heaps, targets and sources; token i's number belongs at place i.",
             lambda b, s, t: torch.cat([torch.arange(len(t)), b]),
         ),
-        *slips_matching.FULL_GROUPS,
+        *slips.FULL_GROUPS,
     ),
 )
 
@@ -186,7 +186,7 @@ surviving_positions = Exercise(
             "The right positions in another order; they ascend.",
             lambda n, merged: _surviving(n, merged).flip(0),
         ),
-        *slips_matching.SURVIVING_POSITIONS,
+        *slips.SURVIVING_POSITIONS,
     ),
 )
 
@@ -240,7 +240,7 @@ partial_groups = Exercise(
             "The merged tokens got the number of the survivor before them; they take that of the one they go into.",
             lambda n, merged, into: (torch.ones(n, dtype=torch.int64).index_fill(0, merged, 0).cumsum(0) - 1).clamp(0),
         ),
-        *slips_matching.PARTIAL_GROUPS,
+        *slips.PARTIAL_GROUPS,
     ),
 )
 
@@ -361,7 +361,7 @@ nearest_target = Exercise(
                 ("the least similar target is picked", _nearest_worst),
             )
         ),
-        *slips_matching.NEAREST_TARGET,
+        *slips.NEAREST_TARGET,
     ),
 )
 
@@ -497,7 +497,7 @@ tome_step = Exercise(
             "It looks like plain dot products: normalise the keys before comparing them.",
             lambda x, k, r: _tome_variant(x, k, r, unit=False),
         ),
-        *slips_matching.TOME_STEP,
+        *slips.TOME_STEP,
     ),
 )
 
@@ -539,7 +539,7 @@ compose_groups = Exercise(
         ("There may be one merge, or more than two: go through the list.", lambda groups: groups[1][groups[0]]),
         ("It leaves the first merge out.", lambda groups: _compose(groups[1:] or groups)),
         ("It leaves the last merge out.", lambda groups: _compose(groups[:-1] or groups)),
-        *slips_matching.COMPOSE_GROUPS,
+        *slips.COMPOSE_GROUPS,
     ),
 )
 
@@ -593,7 +593,7 @@ token_sizes = Exercise(
             "You give every token its group's size; give one number for each group.",
             lambda group, size: _sizes(group, size)[group],
         ),
-        *slips_matching.TOKEN_SIZES,
+        *slips.TOKEN_SIZES,
     ),
 )
 
@@ -665,7 +665,7 @@ proportional_attention = Exercise(
             "That logarithm has the base 2; the softmax takes powers of e, so take the natural one, size.log().",
             lambda q, k, v, s: ((q @ k.T) / q.shape[1] ** 0.5 + s.log2()).softmax(dim=1) @ v,
         ),
-        *slips_matching.PROPORTIONAL_ATTENTION,
+        *slips.PROPORTIONAL_ATTENTION,
     ),
 )
 
@@ -731,6 +731,6 @@ time_order = Exercise(
             "The places begin at 0: count the lower positions, without the row itself.",
             lambda a, b: _time_order(a, b) + 1,
         ),
-        *slips_matching.TIME_ORDER,
+        *slips.TIME_ORDER,
     ),
 )

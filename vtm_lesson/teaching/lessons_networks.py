@@ -8,8 +8,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from . import slips_networks
 from .exercise import Exercise, generator, random
+from .slips import networks as slips
 
 # ---------------------------------------------------------------------------------------------------------------
 # Lesson 03: ToMe in a ViT. Whole numbers and positions.
@@ -60,7 +60,7 @@ tokens_left = Exercise(
          lambda n, p, a: _tokens_left(n, p, a, half=lambda m: round(m / 2))),
         ("Half of an odd number is rounded down: the token without a partner stays.",
          lambda n, p, a: _tokens_left(n, p, a, half=lambda m: math.ceil(m / 2))),
-        *slips_networks.TOKENS_LEFT,
+        *slips.TOKENS_LEFT,
     ),
     tolerance=0,
     minutes=4,
@@ -138,7 +138,7 @@ merge_by_size = Exercise(
          lambda x, s, g: (_merge_by_size(x, s, g)[0], (g * s).amax(1))),
         ("Here sizes are weights as they are; the logarithm belongs into attention's scores.",
          lambda x, s, g: (_merge_by_size(x, s.log(), g)[0], _merge_by_size(x, s, g)[1])),
-        *slips_networks.MERGE_BY_SIZE,
+        *slips.MERGE_BY_SIZE,
     ),
     minutes=7,
     difficulty=3,
@@ -211,7 +211,7 @@ vit_multiply_adds = Exercise(
          lambda n, p, a, c: sum(_vit_multiply_adds(n, p, [r], c) for r in a)),
         ("Add up all blocks; that is the last one only.",
          lambda n, p, a, c: _vit_multiply_adds(([n, *_tokens_left(n, p, a)])[-2], p, a[-1:], c) if a else 0),
-        *slips_networks.VIT_MULTIPLY_ADDS,
+        *slips.VIT_MULTIPLY_ADDS,
     ),
     tolerance=0,
     minutes=7,
@@ -245,7 +245,7 @@ above = Exercise(
         ("Give the number of tokens, not a list of them.", lambda s, t: (s > t).sum(1)),
         ("That counts sources above the threshold in all images at once; let every image choose its own.",
          lambda s, t: int((s > t).all(0).sum())),
-        *slips_networks.ABOVE,
+        *slips.ABOVE,
     ),
     tolerance=0,
     minutes=4,
@@ -290,7 +290,7 @@ checkerboard = Exercise(
          lambda f, h, w: torch.zeros(f * h * w, dtype=torch.bool).index_fill(0, _board(f, h, w, (1, 1, 1)), True)),
         ("That is every other token of the row-by-row order: on an even grid it is the same in every frame.",
          lambda f, h, w: torch.arange(1, f * h * w, 2)),
-        *slips_networks.CHECKERBOARD,
+        *slips.CHECKERBOARD,
     ),
     tolerance=0,
     minutes=6,

@@ -15,9 +15,9 @@ from torch import Tensor
 
 from ..merging.strategies import Context
 from ..study.own import OwnError, trials, tried
-from . import slips_own
 from .comparing import OtherKind
 from .exercise import Case, Exercise, generator, random
+from .slips import own as slips
 
 
 def _frame_targets(frames: int, height: int, width: int, n_targets: int) -> Tensor:
@@ -119,7 +119,7 @@ frame_targets = Exercise(
             "Those are the numbers of the frames; asked are the positions of their tokens.",
             lambda f, h, w, t: _spread(f, _frames_asked(h, w, t)),
         ),
-        *slips_own.FRAME_TARGETS,
+        *slips.FRAME_TARGETS,
     ),
     tolerance=0,
     minutes=6,
@@ -213,7 +213,7 @@ run_groups = Exercise(
             "Each place counts its own groups from 0 there; number the groups of the whole film.",
             lambda c, t: _begins(c, t).cumsum(0) - 1,
         ),
-        *slips_own.RUN_GROUPS,
+        *slips.RUN_GROUPS,
     ),
     tolerance=0,
     minutes=10,
@@ -323,7 +323,7 @@ energy_score = Exercise(
         ),
         ("One energy for each token: the mean over one axis only.", _energy_by(total=lambda v: v.mean())),
         ("The sign is turned round: many alike make the energy high.", _energy_by(total=lambda v: -v.mean(1))),
-        *slips_own.ENERGY_SCORE,
+        *slips.ENERGY_SCORE,
     ),
     tolerance=1e-5,
     minutes=5,
@@ -381,7 +381,7 @@ left_at = Exercise(
             "Those are all tokens, merged ones as well.",
             lambda b, t, n: torch.tensor([n + b.shape[1]] * len(b)),
         ),
-        *slips_own.LEFT_AT,
+        *slips.LEFT_AT,
     ),
     tolerance=0,
     minutes=3,
@@ -507,7 +507,7 @@ pareto_front = Exercise(
                 {times.index(min(times)), good.index(max(good))} if times else (), key=lambda i: times[i]
             ),
         ),
-        *slips_own.PARETO_FRONT,
+        *slips.PARETO_FRONT,
     ),
     tolerance=0,
     minutes=7,

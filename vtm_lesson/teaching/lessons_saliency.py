@@ -10,9 +10,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..merging.partition import uniform
-from . import slips_saliency
 from .comparing import OtherKind
 from .exercise import Case, Exercise, random
+from .slips import saliency as slips
 
 # ---------------------------------------------------------------------------------------------------------------
 # Lesson 05: region-concentrated merging
@@ -103,7 +103,7 @@ centre_targets = Exercise(
             "That is every gamma-th token, naive VTM; here the centre is three times as dense.",
             lambda f, h, w, g: uniform(f * h * w, g),
         ),
-        *slips_saliency.CENTRE_TARGETS,
+        *slips.CENTRE_TARGETS,
     ),
     tolerance=0,
     minutes=10,
@@ -156,7 +156,7 @@ expected_coverage = Exercise(
             "A factor of gamma / 2 makes targets of a share 2 / gamma: divide, do not multiply.",
             lambda f, g, focus: f * g / 2 + (1 - f) * 1.5 * g if focus == "centre" else (1 - f) * g / 2 + f * 1.5 * g,
         ),
-        *slips_saliency.EXPECTED_COVERAGE,
+        *slips.EXPECTED_COVERAGE,
     ),
     minutes=6,
     difficulty=2,
@@ -357,7 +357,7 @@ box_targets = Exercise(
             "You take the first places outside, and later frames have none: spread them over all frames.",
             lambda *a: _box_targets(*a, first=True),
         ),
-        *slips_saliency.BOX_TARGETS,
+        *slips.BOX_TARGETS,
     ),
     tolerance=0,
     minutes=12,
@@ -413,7 +413,7 @@ centre_share = Exercise(
             lambda b, s, r: r**b * s / (1 - s) if s < 1 else math.inf,
         ),
         ("Nothing changes from block to block with you.", lambda b, s, r: s),
-        *slips_saliency.CENTRE_SHARE,
+        *slips.CENTRE_SHARE,
     ),
     minutes=5,
     difficulty=2,
@@ -645,7 +645,7 @@ block_motion = Exercise(
             "Of shifts that fit equally well you take the shortest; take the first, counting up from -reach.",
             _motion_by(best=_shortest),
         ),
-        *slips_saliency.BLOCK_MOTION,
+        *slips.BLOCK_MOTION,
     ),
     minutes=12,
     difficulty=3,
@@ -735,7 +735,7 @@ motion_map = Exercise(
             "Only one of x and y is divided by motion_scale; divide the length.",
             _map_by(length=lambda x, y, scale: math.hypot(x, y / scale)),
         ),
-        *slips_saliency.MOTION_MAP,
+        *slips.MOTION_MAP,
     ),
     minutes=8,
     difficulty=2,
@@ -810,7 +810,7 @@ motion_probability = Exercise(
                 lambda m, t, floor=floor: (t * m / (m.mean() + floor / 10)).flatten().softmax(0).view_as(m),
             )
         ),
-        *slips_saliency.MOTION_PROBABILITY,
+        *slips.MOTION_PROBABILITY,
     ),
     minutes=6,
     difficulty=2,
@@ -858,7 +858,7 @@ without_camera = Exercise(
             lambda v: (v - v.flatten(0, 2).median(0).values).norm(dim=-1),
         ),
         ("Nothing was subtracted: these are the lengths of the vectors.", lambda v: v.norm(dim=-1)),
-        *slips_saliency.WITHOUT_CAMERA,
+        *slips.WITHOUT_CAMERA,
     ),
     minutes=6,
     difficulty=2,
@@ -983,7 +983,7 @@ affine_camera = Exercise(
             "What you return is still multiplied by the root of the weight; it belongs into the fit only.",
             lambda v, w: _fitted()(v, w) * w.sqrt(),
         ),
-        *slips_saliency.AFFINE_CAMERA,
+        *slips.AFFINE_CAMERA,
     ),
     minutes=10,
     difficulty=3,

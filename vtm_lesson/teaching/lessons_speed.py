@@ -11,8 +11,8 @@ from torch import Tensor
 
 from ..measuring.roofline import amdahl as overall
 from ..measuring.roofline import roofline as under_the_roof
-from . import slips_speed
 from .exercise import Case, Exercise, random
+from .slips import speed as slips
 
 
 def _profile() -> tuple[int, int, str, int]:
@@ -34,7 +34,7 @@ slowest_blocks = Exercise(
         "merging compare the three lower bars.",
         'By FLOPs it is block 2; by the clock block 3, in "attention". Which block is left with merging?',
     ),
-    mistakes=slips_speed.SLOWEST_BLOCKS,
+    mistakes=slips.SLOWEST_BLOCKS,
 )
 
 
@@ -77,7 +77,7 @@ amdahl = Exercise(
             "You take the seconds for shares of 1; divide the sum of all seconds, whatever it is.",
             lambda s, f: 1 / sum(a / b for a, b in zip(s, f, strict=True)),
         ),
-        *slips_speed.AMDAHL,
+        *slips.AMDAHL,
     ),
 )
 
@@ -141,7 +141,7 @@ median_speedup = Exercise(
         ("With an even number of rounds the median lies half-way between the two in the middle.",
          lambda o, n, w: statistics.median_low(_rounds(o, n, w))),
         ("That is the best round. The best one is luck, too.", lambda o, n, w: max(_rounds(o, n, w))),
-        *slips_speed.MEDIAN_SPEEDUP,
+        *slips.MEDIAN_SPEEDUP,
     ),
 )  # fmt: skip
 
@@ -194,7 +194,7 @@ peak_score_memory = Exercise(
         ("Tokens of different chunks never meet: there are no n x n scores.", _scores_with(lambda n, c, t, r: n * n)),
         ("Scores that are done with are thrown away: count `rows` rows at a time.",
          _scores_with(lambda n, c, t, r: min(t, n // c) * c * c)),
-        *slips_speed.PEAK_SCORE_MEMORY,
+        *slips.PEAK_SCORE_MEMORY,
     ),
     tolerance=0,
 )  # fmt: skip
@@ -250,7 +250,7 @@ swapped_flops = Exercise(
         ("Return the usual way first, then the swapped one.", lambda n, m, dim: _both_ways()(n, m, dim)[::-1]),
         ("Queries, keys and values are three products in the usual way.",
          lambda n, m, dim: (2 * n * dim * dim + 4 * n * n * dim, _both_ways()(n, m, dim)[1])),
-        *slips_speed.SWAPPED_FLOPS,
+        *slips.SWAPPED_FLOPS,
     ),
     tolerance=0,
 )  # fmt: skip
@@ -307,7 +307,7 @@ other_baseline = Exercise(
          lambda g, s, o, n: _other_baseline(g, s, o, n)[::-1]),
         ("Give the share that is saved, 0.5 for a half, not percent.",
          lambda g, s, o, n: (_other_baseline(g, s, o, n)[0], 100 * _other_baseline(g, s, o, n)[1])),
-        *slips_speed.OTHER_BASELINE,
+        *slips.OTHER_BASELINE,
     ),
 )  # fmt: skip
 
@@ -358,7 +358,7 @@ candidates = Exercise(
          lambda r, b: r.abs() >= r.abs().max(dim=1, keepdim=True).values - 2 * b),
         ("A cosine far below the best is not saved by being near another one: compare with the best of the row.",
          lambda r, b: (r - r.mean(dim=1, keepdim=True)).abs() <= 2 * b),
-        *slips_speed.CANDIDATES,
+        *slips.CANDIDATES,
     ),
 )  # fmt: skip
 
@@ -445,7 +445,7 @@ tiled_argmax = Exercise(
          lambda tiles: sum(t.shape[1] for t in tiles[:-1]) + tiles[-1].max(dim=1).indices),
         ("That is the first tile's answer alone.", lambda tiles: tiles[0].max(dim=1).indices),
         ("You look for the smallest score.", lambda tiles: torch.cat(tiles, dim=1).min(dim=1).indices),
-        *slips_speed.TILED_ARGMAX,
+        *slips.TILED_ARGMAX,
     ),
 )  # fmt: skip
 
@@ -479,6 +479,6 @@ roofline = Exercise(
          lambda f, m, p, b: (4 * f / m, min(p, 4 * f / m * b))),
         ("Give the FLOPs in a second that can be reached, not the seconds.",
          lambda f, m, p, b: (f / m, f / min(p, f / m * b))),
-        *slips_speed.ROOFLINE,
+        *slips.ROOFLINE,
     ),
 )  # fmt: skip

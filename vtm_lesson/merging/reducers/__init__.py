@@ -39,5 +39,5 @@ What a reducer says about itself, beside its call:
     memory(n, n_targets, dim) -> int   bytes that it holds at once for one item beside its keys, in float32; left out:
                                        no more than a few numbers a token
 
-A new one is one file here and one line in `registry.py`.
+What belongs here: reducers. A new one is one file here and one line in `registry.py`.
 """

@@ -5,7 +5,8 @@ takes away what the submission must not have, and then becomes the kernel.
 
 As root on Linux the kernel runs as a user that exists nowhere else, in its own network and mount namespaces: it sees no
 other folder of the course, no other user's home, and a /tmp of its own. As another user there are the limits and, where
-the system lets users make namespaces, no network.
+the system lets users make namespaces, the same walls around folders, network and processes; but it is the same user, who may
+read whatever lies elsewhere.
 """
 
 from __future__ import annotations
@@ -15,18 +16,40 @@ import contextlib
 import ctypes
 import json
 import os
+import re
 import shutil
 import signal
 import stat
 import subprocess
 import sys
 import tempfile
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
-NEW_MOUNTS, NEW_USER, NEW_NETWORK, NEW_IPC = 0x20000, 0x10000000, 0x40000000, 0x8000000
+NEW_MOUNTS, NEW_USER, NEW_NETWORK, NEW_IPC, NEW_PROCESSES = 0x20000, 0x10000000, 0x40000000, 0x8000000, 0x20000000
+DIES_WITH_PARENT, NO_NEW_PRIVILEGES = 1, 38  # of prctl
 BIND, RECURSIVE, PRIVATE = 0x1000, 0x4000, 0x40000
 TEMPORARY = ("/tmp", "/var/tmp", "/dev/shm")
+# Where a user's own things lie, or sockets by which programs outside can be asked to do something.
+PERSONAL = ("/home", "/root", "/run", "/var", "/srv", "/mnt", "/media")
 FIRST_USER, USERS = 700_000, 100_000
+
+
+@contextlib.contextmanager
+def ended_with_us() -> Iterator[None]:
+    """SIGTERM stops what is inside as Ctrl-C does, so that a process in a jail is ended, too.
+
+    It leads a session of its own, which the shell's signals do not reach.
+    """
+    if threading.current_thread() is not threading.main_thread():  # there Python takes no signals
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _call(name: str, *arguments: object) -> None:
@@ -57,19 +80,16 @@ def hide(hidden: list[Path], shown: list[Path]) -> None:
     for path in sorted({*closed, *hidden}):
         if not any(path.is_relative_to(cover) for cover in covers):
             covers.append(path)
-    holder = Path(tempfile.mkdtemp(dir="/run" if Path("/run").is_dir() else "/"))
-    _mount("tmpfs", str(holder), "tmpfs", 0, "size=1m,mode=700")
     through = [path for path in shown if any(path.is_relative_to(cover) for cover in covers)]
     through = [path for path in through if not any(path != other and path.is_relative_to(other) for other in through)]
-    for number, path in enumerate(through):  # before the covers lie on them
-        (holder / str(number)).mkdir()
-        _mount(str(path), str(holder / str(number)), None, BIND | RECURSIVE)
+    opened = {path: os.open(path, os.O_PATH) for path in through}  # before the covers lie on them
     for cover in covers:
         mode = "1777" if str(cover) in TEMPORARY else "755"
         _mount("tmpfs", str(cover), "tmpfs", 0, f"size=512m,mode={mode}")
-    for number, path in enumerate(through):
+    for path, number in opened.items():
         path.mkdir(parents=True, exist_ok=True)
-        _mount(str(holder / str(number)), str(path), None, BIND | RECURSIVE)
+        _mount(f"/proc/self/fd/{number}", str(path), None, BIND | RECURSIVE)
+        os.close(number)
     for path in hidden:  # a course inside a folder that is shown
         if any(path.is_relative_to(s) for s in through) and path.exists():
             _mount("tmpfs", str(path), "tmpfs", 0, "size=1m,mode=700")
@@ -81,19 +101,24 @@ def enter(wish: dict) -> list[str]:
 
     done = []
     root, user = os.geteuid() == 0, wish["user"]
+    hidden, shown = [Path(p) for p in wish["hidden"]], [Path(p) for p in wish["shown"]]
+    if sys.platform == "linux" and root:
+        with contextlib.suppress(OSError):
+            _call("unshare", NEW_NETWORK)
+            done.append("no network")
+        with contextlib.suppress(OSError):
+            _call("unshare", NEW_MOUNTS | NEW_IPC)
+            hide(hidden, shown)
+            done.append("other folders hidden")
+    elif sys.platform == "linux":
+        done += enter_as_user(hidden, shown)
     if sys.platform == "linux":
         with contextlib.suppress(OSError):
-            _call("unshare", NEW_NETWORK if root else NEW_NETWORK | NEW_USER)
-            done.append("no network")
-        if root:
-            with contextlib.suppress(OSError):
-                _call("unshare", NEW_MOUNTS | NEW_IPC)
-                hide([Path(p) for p in wish["hidden"]], [Path(p) for p in wish["shown"]])
-                done.append("other folders hidden")
+            _call("prctl", NO_NEW_PRIVILEGES, 1, 0, 0, 0)  # no sudo
     limits = {"RLIMIT_CORE": 0, "RLIMIT_FSIZE": wish["file"], "RLIMIT_CPU": wish["cpu"]}
     limits |= {"RLIMIT_AS": wish["memory"], "RLIMIT_NOFILE": 1024}
-    if root:  # counted for the whole user, so only where the user is the submission's own
-        limits["RLIMIT_NPROC"] = wish["processes"]
+    if root or ("other processes hidden" in done and _kernel() >= (5, 14)):
+        limits["RLIMIT_NPROC"] = wish["processes"]  # else counted for all that the user runs
     for name, most in limits.items():
         with contextlib.suppress(OSError, ValueError, AttributeError):
             resource.setrlimit(getattr(resource, name), (most, most))
@@ -105,6 +130,52 @@ def enter(wish: dict) -> list[str]:
         done.append("a user of its own")
     os.umask(0o077)
     return done
+
+
+def enter_as_user(hidden: list[Path], shown: list[Path]) -> list[str]:
+    """What a user who is not root may take from its own process; returns it in words. The process goes on as a child."""
+    user, group = os.geteuid(), os.getegid()
+    try:
+        _call("unshare", NEW_USER | NEW_NETWORK | NEW_MOUNTS | NEW_IPC | NEW_PROCESSES)
+    except OSError:  # some systems allow a part
+        with contextlib.suppress(OSError):
+            _call("unshare", NEW_NETWORK | NEW_USER)
+            return ["no network"]
+        return []
+    Path("/proc/self/uid_map").write_text(f"{user} {user} 1")
+    Path("/proc/self/setgroups").write_text("deny")
+    Path("/proc/self/gid_map").write_text(f"{group} {group} 1")
+    _go_on_as_child()
+    done, processes = ["no network"], False
+    with contextlib.suppress(OSError):  # a container may have a part of /proc covered, and forbid another
+        _mount("proc", "/proc", "proc", 0)
+        processes = True
+    with contextlib.suppress(OSError):
+        also = {p.resolve() for p in (*map(Path, PERSONAL), Path.home()) if p.is_dir()}
+        hide([*hidden, *also], shown)
+        # Through /proc one sees what another process of the same user sees.
+        done += ["other folders hidden", "other processes hidden"] if processes else []
+    return done
+
+
+def _go_on_as_child() -> None:
+    """Fork: only children are in the new namespace of processes. All that is in there ends with the first of them."""
+    child = os.fork()
+    if child == 0:
+        _call("prctl", DIES_WITH_PARENT, signal.SIGKILL, 0, 0, 0)
+        return
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the child's business
+    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    if code < 0:  # ended by a signal: so is this one
+        with contextlib.suppress(OSError):
+            signal.signal(-code, signal.SIG_DFL)
+        os.kill(os.getpid(), -code)
+    os._exit(code)
+
+
+def _kernel() -> tuple[int, ...]:
+    """Linux's version, as (6, 1)."""
+    return tuple(int(part) for part in re.findall(r"\d+", os.uname().release)[:2])
 
 
 def user_of(process: int) -> int:

@@ -32,21 +32,22 @@ from typing import Any
 from torch import Tensor
 from tqdm import tqdm
 
-from .. import __version__
-from ..measuring.clock import environment
-from ..merging.partition import n_targets
-from ..paths import PACKAGE
-from ..study import leaderboard
-from ..study.kept import Kept
-from ..study.leaderboard import CONTROLS, RIVALS, Films, Plan, Row
+from ... import __version__
+from ...measuring.clock import environment
+from ...merging.partition import n_targets
+from ...paths import PACKAGE
+from ...study import leaderboard
+from ...study.kept import Kept
+from ...study.leaderboard import CONTROLS, RIVALS, Films, Plan, Row
 from . import board_page
 from .board_entry import LARGEST, LESSON, Submission, given, plain, run
 from .board_page import HANDED_IN, ClassBoard, Unranked
+from .jail import ended_with_us
 
 FULL = Plan(practice=300, sets=20, each=40)  # many sets: intervals over five of them are wide
 QUICK = Plan(practice=120, sets=8, each=15)
 FILES = ("entry.py", "solutions.py")  # in a submission's own folder; the first that is there
-HIDDEN = "other folders hidden"  # one of the words of `classroom_jail`
+HIDDEN = "other folders hidden"  # one of the words of `jail`
 WORKERS = min(2, os.cpu_count() or 1)  # processes that make films
 LEAST_SEED = 100_000  # lessons and studies use smaller ones
 SECONDS = {FULL: (8, 60), QUICK: (7, 20)}  # about: of a submission; of the films and the course's rows
@@ -258,7 +259,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """The command `python -m vtm_lesson leaderboard`."""
     args = _arguments(argv)
     try:
-        return _rank(args)
+        with ended_with_us():
+            return _rank(args)
     except ValueError as error:
         print(f"leaderboard: {error}", file=sys.stderr)
         return 2

@@ -7,8 +7,8 @@ import math
 import torch
 from torch import Tensor
 
-from ..merging.matching import nearest
-from .slips import slips
+from ...merging.matching import nearest
+from .making import slips
 
 
 def _saliency(keys: Tensor, U: Tensor) -> Tensor:

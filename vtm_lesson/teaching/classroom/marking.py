@@ -19,7 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .exercise import Exercise
+from ..exercise import Exercise
 
 OTHER = "right on the inputs that its check shows, wrong on others of the same kind."
 LARGEST = 64_000_000  # characters of one result

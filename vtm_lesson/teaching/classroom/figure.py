@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from matplotlib.patches import Patch
 
-from ..plots.style import BLACK, BLUE, ORANGE, VERMILLION, WIDTH, Picture, ink, ink_on, styled
+from ...plots.style import BLACK, BLUE, ORANGE, VERMILLION, WIDTH, Picture, ink, ink_on, styled
 
 OUTCOMES = {  # what becomes of an answer -> colour and hatching
     "right": (BLUE, ""),
@@ -52,7 +52,7 @@ def class_mistakes(
 
     Examples
     --------
-    >>> from vtm_lesson.teaching.class_figure import class_mistakes
+    >>> from vtm_lesson.teaching.classroom.figure import class_mistakes
     >>> answers = {"above": {"right": 2, "a named mistake": 1}}
     >>> class_mistakes(answers, {"above": [("Largest, not smallest.", 1)]}).alt
     '3 students. above: 2 right, 1 a named mistake. 1 of them: Largest, not smallest.'

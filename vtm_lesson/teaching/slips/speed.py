@@ -7,7 +7,7 @@ import statistics
 import torch
 from torch import Tensor
 
-from .slips import slips
+from .making import slips
 
 
 def _slowest_blocks() -> tuple[int, int, str, int]:

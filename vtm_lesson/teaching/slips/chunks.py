@@ -7,9 +7,9 @@ import math
 import torch
 from torch import Tensor
 
-from ..merging.matching import match
-from ..merging.partition import uniform
-from .slips import slips
+from ...merging.matching import match
+from ...merging.partition import uniform
+from .making import slips
 
 
 def _tokens_after(frames: int, per_frame: int, chunks: tuple, gamma: int, share: float) -> tuple:

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .slips import slips
+from .making import slips
 
 
 def _alternate(n: int) -> tuple[Tensor, Tensor]:

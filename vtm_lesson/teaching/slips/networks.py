@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from .slips import slips
+from .making import slips
 
 
 def _tokens_left(n: int, prefix: int, amounts: list[int]) -> list[int]:

@@ -20,10 +20,10 @@ from typing import Any, NamedTuple
 
 from scipy.stats import norm
 
-from ..plots.style import png
-from ..study.leaderboard import Board, Plan, Row, figure
-from ..study.report import aligned
-from ..study.statistics import interval
+from ...plots.style import png
+from ...study.leaderboard import Board, Plan, Row, figure
+from ...study.report import aligned
+from ...study.statistics import interval
 
 HANDED_IN = "handed in"
 Interval = tuple[float, float, float]
@@ -91,7 +91,7 @@ def places(entries: Sequence[Row]) -> dict[str, tuple[int, int]]:
     Examples
     --------
     >>> from vtm_lesson.study.leaderboard import Row
-    >>> from vtm_lesson.teaching.board_page import places
+    >>> from vtm_lesson.teaching.classroom.board_page import places
     >>> rows = [Row(name, "handed in", 86, 0.2, by_set) for name, by_set in (
     ...     ("ada", (0.62, 0.64, 0.63)), ("ben", (0.63, 0.62, 0.64)), ("eve", (0.31, 0.32, 0.33)))]
     >>> places(rows)

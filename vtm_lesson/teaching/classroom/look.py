@@ -14,7 +14,7 @@ import nbformat
 from nbgrader.api import Gradebook, MissingEntry  # type: ignore[import-untyped]
 from nbgrader.utils import is_grade, is_solution  # type: ignore[import-untyped]
 
-BORROWED = re.compile(r"\.answer\b|\.mistakes\b|\blessons_[a-z]+\b|\bslips_[a-z]+\b")
+BORROWED = re.compile(r"\.answer\b|\.mistakes\b|\blessons_[a-z]+\b|\bslips\.[a-z]+\b")
 
 
 class Look(NamedTuple):

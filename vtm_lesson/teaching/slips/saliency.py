@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from .slips import slips
+from .making import slips
 
 
 def _centre_targets(frames: int, height: int, width: int, gamma: float) -> Tensor:

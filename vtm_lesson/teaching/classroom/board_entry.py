@@ -4,12 +4,12 @@ A submission defines `entry`, what `study.leaderboard.board` takes: a partition 
 or of some of its fields (or the name of one of `vtm.reducers()`). Beside it there may be `score`: tokens (B, n, C) ->
 saliency (B, n), which `entry` then finds in the Context. Where there is no `entry`, lesson 13's `own_partition` counts.
 
-It runs in a process of its own (`classroom_jail`), and is given tokens, motion and the course's saliency: no labels, no
+It runs in a process of its own (`jail`), and is given tokens, motion and the course's saliency: no labels, no
 actor, no seed. It gives back numbers: for each token the position of the token that it joins, its own where it stays;
 which tokens are dropped; what each counts in the average of its group. Averages, labels and the reader are outside, so
 what happens in there costs that submission its row, and no more.
 
-    python -m vtm_lesson.teaching.board_entry FILE      # what `run` starts, in the jail
+    python -m vtm_lesson.teaching.classroom.board_entry FILE      # what `run` starts, in the jail
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -32,18 +32,18 @@ import torch
 from safetensors.torch import load, load_file, save, save_file
 from torch import Tensor
 
-from ..merging.merge import Merge
-from ..merging.strategies import Context, Reducer, Saliency, is_ragged, signals
-from ..paths import PACKAGE
-from ..study.jobs import ACTOR
-from ..study.leaderboard import Entry, Films, plug
-from ..study.own import OwnError
-from ..study.probe import retain
-from ..training.loop import Items
-from .classroom_jail import TEMPORARY, Jail
-from .comparing import STOPS
-from .judging import answers_in
-from .work import UNSOLVED
+from ...merging.merge import Merge
+from ...merging.strategies import Context, Reducer, Saliency, is_ragged, signals
+from ...paths import PACKAGE
+from ...study.jobs import ACTOR
+from ...study.leaderboard import Around, Entry, Films, plug
+from ...study.own import OwnError
+from ...study.probe import retain
+from ...training.loop import Items
+from .jail import TEMPORARY, Jail
+from ..comparing import STOPS
+from ..judging import answers_in
+from ..work import UNSOLVED
 
 LESSON = "13_your_own_strategy"
 FILMS = "films.safetensors"  # what a submission is given, beside the folder that it runs in
@@ -201,7 +201,7 @@ def _wait(jail: Jail, main: str, out: Any, seconds: float) -> tuple[int, bool]:
     more = {"PYTHONPATH": str(PACKAGE.parent), "TQDM_DISABLE": "1", "HF_HUB_OFFLINE": "1", "MPLBACKEND": "agg"}
     more["OMP_NUM_THREADS"] = "1"  # a second one gains little, and waits loudly where the processor is busy
     process = subprocess.Popen(
-        jail.command([sys.executable, "-P", "-B", "-m", "vtm_lesson.teaching.board_entry", main]),
+        jail.command([sys.executable, "-P", "-B", "-m", "vtm_lesson.teaching.classroom.board_entry", main]),
         cwd=jail.folder / "work", env=jail.environment(**more), start_new_session=True,
         stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.DEVNULL,
     )  # fmt: skip
@@ -237,19 +237,11 @@ def _words(report: Path) -> list[str]:
 # ------------------------------------------------------------------------------------------------- inside, in the jail
 
 
-class Noting:
+@dataclass(frozen=True)
+class Noting(Around):
     """A reducer that notes what another one says."""
 
-    def __init__(self, reducer: Reducer) -> None:
-        self.reducer, self.merges = reducer, list[Merge]()
-
-    @property
-    def ragged(self) -> bool:
-        return is_ragged(self.reducer)
-
-    @property
-    def signal(self) -> tuple[str, ...]:
-        return signals(self.reducer)
+    merges: list[Merge] = field(default_factory=list)
 
     def __call__(self, context: Context) -> Merge:
         self.merges.append(self.reducer(context))

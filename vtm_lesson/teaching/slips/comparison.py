@@ -7,7 +7,7 @@ import statistics
 import torch
 from scipy.stats import t as student
 
-from .slips import slips
+from .making import slips
 
 
 def _mean_interval(values: list[float]) -> tuple[float, float]:

@@ -1,9 +1,7 @@
 """A class on nbgrader: the cells that carry marks, and what they do where nbgrader runs them as they are.
 
-classroom_jail.py      a kernel of its own for a submission: no network, another user, limits
-classroom_marking.py   whether a function is right, decided outside its process
-classroom_execute.py   both of them in nbgrader's autograde
-classroom_look.py      which submissions need a look, and why
+`marking` decides whether a function is right outside its process, `jail` starts that process, `execute` is both of them in
+nbgrader's autograde, and `look` says which submissions need a look.
 """
 
 from __future__ import annotations
@@ -18,26 +16,26 @@ from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
-from ..paths import PACKAGE
-from .classroom_marking import OTHER, seed_of
-from .contents import LESSONS
-from .exercise import Exercise
+from ...paths import PACKAGE
+from .marking import OTHER, seed_of
+from ..contents import LESSONS
+from ..exercise import Exercise
 
 CHECK = re.compile(r"^checks\.(\w+)\((\w+)\)\s*$")
-MARKS = re.compile(r"^classroom\.marks\(\"(\w+)\", (\w+)\)$", re.MULTILINE)
+MARKS = re.compile(r"^cells\.marks\(\"(\w+)\", (\w+)\)$", re.MULTILINE)
 CELL = """\
 # The marks for {name}: the function above is tried on these and on other inputs when it is graded.
 ### BEGIN HIDDEN TESTS
-from vtm_lesson.teaching import classroom
+from vtm_lesson.teaching.classroom import cells
 
-classroom.marks("{name}", {function})
+cells.marks("{name}", {function})
 ### END HIDDEN TESTS"""
 
 
 def exercise_of(name: str) -> Exercise:
     """The exercise of that name, as `vtm_lesson.checks` has it."""
     file = next(file for file, names in LESSONS.values() if name in names)
-    return getattr(importlib.import_module(f".{file}", __package__), name)
+    return getattr(importlib.import_module(f"..{file}", __package__), name)
 
 
 def with_hidden_tests(nb: Any) -> Any:
@@ -91,8 +89,8 @@ def marks(name: str, given: Callable) -> None:
 
     Examples
     --------
-    >>> from vtm_lesson.teaching import classroom
-    >>> classroom.marks("every_gamma_th", lambda n, gamma: range(0, n, gamma))
+    >>> from vtm_lesson.teaching.classroom import cells
+    >>> cells.marks("every_gamma_th", lambda n, gamma: range(0, n, gamma))
     Traceback (most recent call last):
     AssertionError: ✗ every_gamma_th, 10 tokens, gamma 5: expected a tensor, got a range.
     """

@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from .slips import slips
+from .making import slips
 
 
 def _token_position() -> tuple[int, int, int]:

@@ -30,9 +30,9 @@ from nbgrader.preprocessors import (  # type: ignore[import-untyped]
 from nbgrader.utils import is_grade, is_solution  # type: ignore[import-untyped]
 from traitlets import Float, Integer
 
-from .classroom import MARKS, exercise_of
-from .classroom_jail import Jail
-from .classroom_marking import Remote, fault
+from .cells import MARKS, exercise_of
+from .jail import Jail
+from .marking import Remote, fault
 
 PACKAGE = Path(__file__).resolve().parents[2]  # the folder that holds vtm_lesson
 SHOWN = 100_000  # characters of one message that are kept in a feedback

@@ -7,8 +7,8 @@ import statistics
 
 import torch
 
-from .lessons_comparison import mean_interval as _lesson_08
-from .slips import slips
+from ..lessons_comparison import mean_interval as _lesson_08
+from .making import slips
 
 mean_interval = _lesson_08.answer  # as the learner calls it
 

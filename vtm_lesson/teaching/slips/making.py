@@ -31,7 +31,7 @@ def slips(right: Callable, *rows: tuple[str, str, str]) -> list[Mistake]:
 
     Examples
     --------
-    >>> from vtm_lesson.teaching.slips import slips
+    >>> from vtm_lesson.teaching.slips.making import slips
     >>> def area(width: int, height: int) -> int:
     ...     return width * height
     >>> found = slips(area, ("width * height", "Multiply both sides.", "width + height; width"))

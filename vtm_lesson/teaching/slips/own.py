@@ -7,7 +7,7 @@ import math
 import torch
 import torch.nn.functional as F
 
-from .slips import slips
+from .making import slips
 
 
 def _frame_targets(frames: int, height: int, width: int, n_targets: int) -> torch.Tensor:
