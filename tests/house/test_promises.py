@@ -31,6 +31,7 @@ def test_all_that_users_ask_for_is_promised_or_refused():
         "What is never opened",
         "What gives the same twice",
         "What is supported",
+        "In a class",
         "What a message means",
     ]
     assert all("Where it ends:" in part for part in parts[:4]), "a promise has an end, which is said"
