@@ -7,6 +7,7 @@ import re
 import socket
 import subprocess
 import sys
+import tempfile
 from copy import deepcopy
 from pathlib import Path
 
@@ -56,6 +57,8 @@ import ctypes, json, os, socket, subprocess, sys
 course, home, port = sys.argv[1:]
 subprocess.Popen([sys.executable, "-c", "import time; time.sleep(986)"], start_new_session=True)
 said = {"mine": open("mine.txt").read(), "seen": os.listdir("/run")}
+with open(os.environ["HOME"] + "/large", "wb") as file:
+    file.write(bytes(3_000_000))
 for place in (course, home + "/.bashrc", f"/proc/{os.getppid()}/root{course}"):
     said["seen"] += [place] * os.path.exists(place)
 said["processes"] = sum(name.isdigit() for name in os.listdir("/proc"))
@@ -90,6 +93,35 @@ def test_a_user_who_is_not_root_keeps_a_submission_from_the_rest(tmp_path):
     assert told["code"] == 7
     assert told["isolated"] == ["no network", "other folders hidden", "other processes hidden", "limits"]
     assert not [p for p in Path("/proc").glob("[0-9]*/cmdline") if b"time.sleep(986)" in _bytes(p)]
+
+
+@pytest.mark.skipif(not ISOLATED, reason="needs Linux, and root or a user who may make namespaces")
+def test_what_is_hidden_may_lie_in_what_is_shown_and_the_other_way_round(tmp_path, monkeypatch):
+    for name in ("lib", "lib/course", "lib/temporary"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "inside").touch()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "lib" / "temporary"))
+    packages = [Path(sys.prefix), Path(sys.base_prefix), tmp_path / "lib"]
+    made = jail.Jail(tmp_path / "lib" / "course", packages, 8 << 30, 1 << 20, 100, 64)
+    (made.folder / "work" / "mine").touch()
+    code = "import json, os, sys; print(json.dumps([sorted(os.listdir(path)) for path in sys.argv[1:]]))"
+    asked = [str(tmp_path / name) for name in (".", "lib", "lib/course", "lib/temporary")]
+    command = made.command([sys.executable, "-c", code, *asked, "."])
+    done = subprocess.run(command, cwd=made.folder / "work", env=made.environment(), capture_output=True, text=True)
+    made.close()
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == [["lib"], ["course", "inside", "temporary"], [], [made.folder.name], ["mine"]]
+
+
+def test_homes_and_temporary_folders_are_on_the_list(tmp_path, monkeypatch):
+    for name in ("HOME", "TMPDIR"):
+        (tmp_path / name).mkdir()
+        monkeypatch.setenv(name, str(tmp_path / name))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    found = jail.Jail(tmp_path, [], 1, 1, 1, 1)
+    found.close()
+    assert str(tmp_path / "HOME") in found.wish["personal"] and "/run" in found.wish["personal"]
+    assert {str(tmp_path), str(tmp_path / "TMPDIR"), "/tmp"} <= set(found.wish["hidden"])
 
 
 @pytest.mark.parametrize(

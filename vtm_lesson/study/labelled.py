@@ -283,8 +283,9 @@ def figure(report: Mapping[str, Any], gamma: float | None = None) -> Picture:
     for ax, kind in zip(np.atleast_1d(fig.subplots(1, len(kinds), sharex=True)), kinds, strict=True):
         title = EVIDENCE_WORDS[kind].split(":")[0] + (f", gamma {gamma:g}" if kind == "a" else "")
         ax.axvline(0, color=BLACK, linewidth=1)
-        for k, split in enumerate(splits):
-            own = every.get((kind, split), ())
+        there = [split for split in splits if (kind, split) in every]
+        for k, split in enumerate(there):
+            own = every[kind, split]
             rows = {row["row"]: row for row in own if kind == "c" or row["gamma"] in (1, gamma)}
             leaky = split == "random" and len(splits) > 1
             colour, mark = (ORANGE, "D") if leaky else (BLUE, "o")
@@ -293,7 +294,7 @@ def figure(report: Mapping[str, Any], gamma: float | None = None) -> Picture:
                 if "minus_none" not in rows.get(name, {}):
                     continue
                 mean, low, high = (100 * value for value in rows[name]["minus_none"])
-                y = i + (0.17 if k else -0.17) * (len(splits) > 1)
+                y = i + (0.17 if k else -0.17) * (len(there) > 1)
                 ax.plot([low, high], [y, y], color=colour, linewidth=1.4)
                 ax.scatter([mean], [y], s=26, marker=mark, color="white" if leaky else colour, edgecolor=colour,
                            linewidth=1.3, zorder=3, label=None if said else SPLIT_WORDS[split])  # fmt: skip

@@ -40,7 +40,7 @@ from ...study.leaderboard import Around, Entry, Films, plug
 from ...study.own import OwnError
 from ...study.probe import retain
 from ...training.loop import Items
-from .jail import TEMPORARY, Jail
+from .jail import Jail, temporary
 from ..comparing import STOPS
 from ..judging import answers_in
 from ..work import UNSOLVED
@@ -172,7 +172,7 @@ def run(submission: Submission, tensors: Mapping[str, Tensor], seconds: float, h
         jail = Jail(Path(noted), packages, MEMORY, LARGEST, cpu, PROCESSES)
         report = Path(noted, "isolated.json")
         report.touch()
-        concealed = [*(str(path.resolve()) for path in hidden), *(p for p in TEMPORARY if Path(p).is_dir())]
+        concealed = [*(str(path.resolve()) for path in hidden), *temporary()]
         jail.wish |= {"hidden": concealed, "report": str(report)}  # noted where the submission cannot change it
         try:
             work = jail.folder / "work"

@@ -76,23 +76,19 @@ def hide(hidden: list[Path], shown: list[Path]) -> None:
     """In this process's own mounts put an empty folder over each of `hidden`, with `shown` seen through it."""
     _mount("none", "/", None, RECURSIVE | PRIVATE)
     closed = [found for path in shown if (found := _closed(path)) is not None]
-    covers: list[Path] = []
-    for path in sorted({*closed, *hidden}):
-        if not any(path.is_relative_to(cover) for cover in covers):
-            covers.append(path)
-    through = [path for path in shown if any(path.is_relative_to(cover) for cover in covers)]
-    through = [path for path in through if not any(path != other and path.is_relative_to(other) for other in through)]
-    opened = {path: os.open(path, os.O_PATH) for path in through}  # before the covers lie on them
-    for cover in covers:
-        mode = "1777" if str(cover) in TEMPORARY else "755"
-        _mount("tmpfs", str(cover), "tmpfs", 0, f"size=512m,mode={mode}")
-    for path, number in opened.items():
-        path.mkdir(parents=True, exist_ok=True)
-        _mount(f"/proc/self/fd/{number}", str(path), None, BIND | RECURSIVE)
+    opened = {path: os.open(path, os.O_PATH) for path in shown}  # before anything lies over them
+    visible = {Path("/"): True}
+    for path in sorted({*closed, *hidden, *shown}):  # what holds others comes before them
+        above = visible[max((p for p in visible if path.is_relative_to(p)), key=lambda p: len(p.parts))]
+        visible[path] = path in opened
+        if path in opened and not above:
+            path.mkdir(parents=True, exist_ok=True)
+            _mount(f"/proc/self/fd/{opened[path]}", str(path), None, BIND | RECURSIVE)
+        elif path not in opened and above and path.exists():
+            mode = "1777" if str(path) in TEMPORARY else "755"
+            _mount("tmpfs", str(path), "tmpfs", 0, f"size=512m,mode={mode}")
+    for number in opened.values():
         os.close(number)
-    for path in hidden:  # a course inside a folder that is shown
-        if any(path.is_relative_to(s) for s in through) and path.exists():
-            _mount("tmpfs", str(path), "tmpfs", 0, "size=1m,mode=700")
 
 
 def enter(wish: dict) -> list[str]:
@@ -111,7 +107,7 @@ def enter(wish: dict) -> list[str]:
             hide(hidden, shown)
             done.append("other folders hidden")
     elif sys.platform == "linux":
-        done += enter_as_user(hidden, shown)
+        done += enter_as_user([*hidden, *map(Path, wish["personal"])], shown)
     if sys.platform == "linux":
         with contextlib.suppress(OSError):
             _call("prctl", NO_NEW_PRIVILEGES, 1, 0, 0, 0)  # no sudo
@@ -151,8 +147,7 @@ def enter_as_user(hidden: list[Path], shown: list[Path]) -> list[str]:
         _mount("proc", "/proc", "proc", 0)
         processes = True
     with contextlib.suppress(OSError):
-        also = {p.resolve() for p in (*map(Path, PERSONAL), Path.home()) if p.is_dir()}
-        hide([*hidden, *also], shown)
+        hide(hidden, shown)
         # Through /proc one sees what another process of the same user sees.
         done += ["other folders hidden", "other processes hidden"] if processes else []
     return done
@@ -176,6 +171,11 @@ def _go_on_as_child() -> None:
 def _kernel() -> tuple[int, ...]:
     """Linux's version, as (6, 1)."""
     return tuple(int(part) for part in re.findall(r"\d+", os.uname().release)[:2])
+
+
+def temporary() -> list[str]:
+    """The folders for temporary files that there are."""
+    return [str(p.resolve()) for p in (*map(Path, TEMPORARY), Path(tempfile.gettempdir())) if p.is_dir()]
 
 
 def user_of(process: int) -> int:
@@ -213,7 +213,8 @@ class Jail:
         shown = [self.folder, *(p.resolve() for p in packages if p.exists())]
         self.wish = {
             "user": self.user,
-            "hidden": [str(course.resolve()), *(p for p in TEMPORARY if Path(p).is_dir())],
+            "hidden": [str(course.resolve()), *temporary()],
+            "personal": [str(p.resolve()) for p in (Path.home(), *map(Path, PERSONAL)) if p.is_dir() and p != Path("/")],
             "shown": [str(p) for p in shown],
             "memory": memory,
             "file": file,

@@ -10,14 +10,14 @@ from scipy.stats import t as student
 from .making import slips
 
 
-def _mean_interval(values: list[float]) -> tuple[float, float]:
+def mean_interval(values: list[float]) -> tuple[float, float]:
     n = len(values)
     half = student.ppf(0.975, n - 1) * statistics.stdev(values) / n**0.5
     return statistics.mean(values) - half, statistics.mean(values) + half
 
 
 MEAN_INTERVAL = slips(
-    _mean_interval,
+    mean_interval,
     (
         "student.ppf(0.975, n - 1) * statistics.stdev(values) / n ** 0.5",
         "Divide by the square root of n; you divide by something else.",
@@ -144,7 +144,7 @@ TOLD_APART = slips(
 
 def _tuned_interval(valid: torch.Tensor, test: torch.Tensor) -> tuple[int, float, float]:
     best = int(valid.mean(dim=1).argmax())
-    low, high = _mean_interval(test[best].tolist())
+    low, high = mean_interval(test[best].tolist())
     return best, low, high
 
 

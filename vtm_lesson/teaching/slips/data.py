@@ -7,10 +7,8 @@ import statistics
 
 import torch
 
-from ..lessons_comparison import mean_interval as _lesson_08
+from .comparison import mean_interval
 from .making import slips
-
-mean_interval = _lesson_08.answer  # as the learner calls it
 
 
 def _leaking_groups(groups: list[str], split: list[str]) -> list[str]:
