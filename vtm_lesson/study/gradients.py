@@ -16,11 +16,10 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -36,7 +35,7 @@ from ..training.loop import Items, Recipe, evaluate, schedule
 from .estimates import Toy, leave_one_out, quality
 from .experiment import forward
 from .jobs import ACTOR, PLACES
-from .kept import Kept
+from .kept import PointResults
 from .phase import standardised, window
 
 TRIALS: dict[str, tuple[float, ...]] = {
@@ -89,7 +88,8 @@ class Gradients:
             raise ValueError(f"shown is {self.shown}; the actor is there for 1 to {self.frames} frames.")
 
 
-class Point(NamedTuple):
+@dataclass(frozen=True, order=True)
+class Point:
     """One thing that is measured: the fields that tell its result from all others; what it has no use for is empty."""
 
     part: str
@@ -99,30 +99,10 @@ class Point(NamedTuple):
     setting: float = 0.0
 
 
-class Results:
-    """What a folder holds of a study: one line a result in results.jsonl, written as soon as it is there."""
+class Results(PointResults[Point]):
+    """What a folder holds of such a study, and what its trials chose."""
 
-    def __init__(self, study: Gradients, folder: str | Path):
-        self.study, self.folder = study, Path(folder)
-        self.kept = Kept(self.folder / "results.jsonl", asdict(study))
-        self.done: dict[Point, dict] = {}
-        self.read()
-
-    def read(self) -> dict[Point, dict]:
-        """What is there by now, from all processes."""
-        for record in self.kept.read():
-            with suppress(KeyError, TypeError):  # a line that is no result of this study
-                self.done[Point(**{name: record.pop(name) for name in Point._fields})] = record
-        return self.done
-
-    def keep(self, point: Point, values: Mapping[str, Any]) -> None:
-        """Keep a result, in memory and as a line."""
-        self.done[point] = dict(values)
-        self.kept.add(point._asdict() | dict(values))
-
-    def records(self) -> list[dict]:
-        """All results, one record each, in an order that does not depend on who was first."""
-        return [point._asdict() | self.done[point] for point in sorted(self.done)]
+    point = Point
 
     def chosen(self, gradient: str, place: str) -> dict[str, Any]:
         """The setting and the choice at test time with the least loss on the validation films of the trials."""
@@ -273,7 +253,7 @@ def train(
     for point in todo:
         started = time.perf_counter()
         setting = point.setting if point.part == "tune" else results.chosen(point.gradient, point.place)["setting"]
-        values = _trained(study, point._replace(setting=setting), sets)
+        values = _trained(study, replace(point, setting=setting), sets)
         results.keep(point, values | {"seconds": round(time.perf_counter() - started, 2)})
         if after is not None:
             after()

@@ -17,7 +17,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cache
 from itertools import product
 from pathlib import Path
@@ -39,7 +39,7 @@ from ..network.levels import merging_levels
 from ..network.model import VideoClassifier
 from ..network.streaming import Live
 from ..training.loop import Items
-from .kept import Kept
+from .kept import PointResults
 from .saliencies import Learning, learn
 from .statistics import interval
 
@@ -137,7 +137,7 @@ QUICK = Hours(
 )  # fmt: skip
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, order=True)
 class Point:
     """One thing that is measured: the fields that tell its result from all others. round: of time; seed: of recall."""
 
@@ -148,46 +148,10 @@ class Point:
     seed: int = 0
 
 
-class Results:
-    """What a folder holds of a study: one line a result in results.jsonl, written as soon as it is there.
+class Results(PointResults[Point]):
+    """What a folder holds of such a study."""
 
-    Parameters
-    ----------
-    study : Hours
-        Its settings are the file's first line.
-    folder : str or Path
-        Made where it is missing.
-
-    Raises
-    ------
-    ValueError
-        For a folder that holds a study with other settings.
-    """
-
-    def __init__(self, study: Hours, folder: str | Path):
-        self.study, self.folder = study, Path(folder)
-        self.kept = Kept(self.folder / "results.jsonl", asdict(study))
-        self.done: dict[Point, dict] = {}
-        self.read()
-
-    def read(self) -> dict[Point, dict]:
-        """What is there by now, from all processes."""
-        names = [field.name for field in fields(Point)]
-        for record in self.kept.read():
-            with suppress(KeyError, TypeError):  # a line that is no result of this study
-                values = {name: value for name, value in record.items() if name not in names}
-                self.done[Point(**{name: record[name] for name in names})] = values
-        return self.done
-
-    def keep(self, point: Point, values: Mapping[str, Any]) -> None:
-        """Keep a result, in memory and as a line."""
-        self.done[point] = dict(values)
-        self.kept.add(asdict(point) | dict(values))
-
-    def records(self) -> list[dict]:
-        """All results, one record each, in an order that does not depend on who was first."""
-        found = [asdict(point) | values for point, values in self.done.items()]
-        return sorted(found, key=lambda r: (r["part"], r["seconds"], r["name"], r["way"], r["seed"]))
+    point = Point
 
 
 def points(study: Hours, part: str) -> list[Point]:

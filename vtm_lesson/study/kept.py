@@ -9,10 +9,13 @@ import json
 import os
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import asdict, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Generic, TypeVar
 
 from ..training.checkpoints import FileError
+
+P = TypeVar("P", bound=Any)
 
 
 class Kept:
@@ -107,3 +110,71 @@ class Kept:
                 f"{self.path} cannot be written ({error.strerror}): mend that, and give the same command again; it goes"
                 " on behind the last result."
             ) from error
+
+
+class PointResults(Generic[P]):
+    """What a folder holds of a study: results.jsonl, a line for each point that is measured.
+
+    A study makes a class of its own, and says in `point` what its points are: a frozen, ordered dataclass, whose fields
+    tell a result from all others. Fields with defaults may be missing in a line. Several processes may write to one
+    folder.
+
+    Parameters
+    ----------
+    study : dataclass
+        The settings.
+    folder : str or Path
+        Made where it is missing.
+
+    Raises
+    ------
+    ValueError, FileError
+        As `Kept`.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from dataclasses import dataclass
+    >>> @dataclass(frozen=True, order=True)
+    ... class Point:
+    ...     seed: int
+    >>> @dataclass(frozen=True)
+    ... class Study:
+    ...     seeds: int = 2
+    >>> class Results(PointResults[Point]):
+    ...     point = Point
+    >>> folder = tempfile.mkdtemp()
+    >>> Results(Study(), folder).keep(Point(1), {"accuracy": 0.9})
+    >>> Results(Study(), folder).records()
+    [{'seed': 1, 'accuracy': 0.9}]
+    """
+
+    point: ClassVar[Any]
+
+    def __init__(self, study: Any, folder: str | Path):
+        self.study, self.folder = study, Path(folder)
+        self.kept = Kept(self.folder / "results.jsonl", asdict(study))
+        self.done: dict[P, dict] = {}
+        self.read()
+
+    def read(self) -> dict[P, dict]:
+        """What is there by now, from all processes."""
+        names = [field.name for field in fields(self.point)]
+        for record in self.kept.read():
+            values = {name: value for name, value in record.items() if name not in names}
+            with suppress(TypeError):  # a line that is no result of this study
+                self.done[self.point(**{name: record[name] for name in names if name in record})] = values
+        return self.done
+
+    def keep(self, point: P, values: Mapping[str, Any]) -> None:
+        """Keep a result, in memory and as a line."""
+        self.done[point] = dict(values)
+        self.kept.add(self.record(point))
+
+    def record(self, point: P) -> dict[str, Any]:
+        """A point and what is known of it, as one record."""
+        return asdict(point) | self.done[point]
+
+    def records(self) -> list[dict]:
+        """All results, one record each, in an order that does not depend on who was first."""
+        return [self.record(point) for point in sorted(self.done)]

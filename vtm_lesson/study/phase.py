@@ -17,8 +17,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -33,7 +32,7 @@ from ..network.model import VideoClassifier
 from ..training.loop import Items, Recipe, evaluate, fit
 from .experiment import forward, network
 from .jobs import ACTOR, PLACES, Study
-from .kept import Kept
+from .kept import PointResults
 from .probe import linear_probe, retain
 from .saliencies import Learning, learn
 from .statistics import interval, together
@@ -119,7 +118,7 @@ class Phase:
         return [Cell(*values) for values in product(self.statures, self.shown, self.props, self.gammas)]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, order=True)
 class Point:
     """One thing that is measured: the fields that tell its result from all others. No merging has gamma 1."""
 
@@ -137,36 +136,10 @@ class Point:
         return Cell(self.stature, self.shown, self.props, self.gamma)
 
 
-class Results:
-    """What a folder holds of a study: one line a result in results.jsonl, written as soon as it is there.
+class Results(PointResults[Point]):
+    """What a folder holds of such a study."""
 
-    Several processes may write to one folder: a line is written at once.
-    """
-
-    def __init__(self, study: Phase, folder: str | Path):
-        self.folder = Path(folder)
-        self.kept = Kept(self.folder / "results.jsonl", asdict(study))
-        self.done: dict[Point, dict] = {}
-        self.read()
-
-    def read(self) -> dict[Point, dict]:
-        """What is there by now, from all processes."""
-        names = [field.name for field in fields(Point)]
-        for record in self.kept.read():
-            values = {name: value for name, value in record.items() if name not in names}
-            with suppress(TypeError):  # a line that is no result of this study
-                self.done[Point(**{name: record[name] for name in names if name in record})] = values
-        return self.done
-
-    def keep(self, point: Point, values: Mapping[str, Any]) -> None:
-        """Keep a result, in memory and as a line."""
-        self.done[point] = dict(values)
-        self.kept.add(asdict(point) | dict(values))
-
-    def records(self) -> list[dict]:
-        """All results, one record each, in an order that does not depend on who was first."""
-        found = [asdict(point) | values for point, values in self.done.items()]
-        return sorted(found, key=lambda record: [str(record[field.name]) for field in fields(Point)])
+    point = Point
 
 
 # ---------------------------------------------------------------------------------------------------------- films
