@@ -10,7 +10,7 @@ import torch
 from vtm_lesson import films
 from vtm_lesson.__main__ import main
 from vtm_lesson.merging.hierarchy import most_held
-from vtm_lesson.study import hours, hours_command
+from vtm_lesson.study import hours, hours_command, hours_costs
 from vtm_lesson.study.hours import Hours, Point, Results
 
 SMALL = Hours(size=32, keep=16, larger=32, piece=7, shown=4, lengths=(30,), seeds=2, others=24, other_frames=4,
@@ -116,13 +116,13 @@ def test_piece_by_piece_is_as_at_once(home):
 
 def test_networks_of_chunks_of_chunks_have_a_block_more_where_the_film_is_longer():
     for seconds, blocks in ((36, 2), (216, 3), (3600, 5)):
-        whole, tree = hours.networks(seconds, SMALL).values()
+        whole, tree = hours_costs.networks(seconds, SMALL).values()
         assert len(tree.blocks) == blocks and len(whole.blocks) == 3
         assert whole.blocks[-1].config.chunk >= seconds and tree.blocks[-1].config.chunk >= seconds
 
 
 def test_time_has_every_part_and_rounds(home):
-    rows = hours.time_rows(Results(SMALL, home).records())
+    rows = hours_costs.time_rows(Results(SMALL, home).records())
     assert [row["seconds"] for row in rows] == [10, 20, 40] and [row["rounds"] for row in rows] == [2, 2, 2]
     for row in rows:
         assert all(row[name]["median"] > 0 for name in (*hours.PARTS, *hours.NETWORKS))
@@ -140,7 +140,7 @@ def test_exponents_leave_the_shortest_out_where_enough_are_left():
 
 
 def test_memory_is_that_of_a_process_of_its_own(tmp_path):
-    path = hours.timed_film(SMALL, tmp_path, 20)
+    path = hours_costs.timed_film(SMALL, tmp_path, 20)
     values = {
         name: hours_command._measured(SMALL, tmp_path, Point("memory", 20, name)) for name in ("decode", "all at once")
     }

@@ -15,7 +15,8 @@
     variants.py     python -m vtm_lesson variants: gamma, R, chunks, averages
     phase.py        when does the choice of targets matter? A grid, screened by the probe, trained at a few cells
     phase_command.py        python -m vtm_lesson phase: its table and figures
-    hours.py        films of minutes and hours: time, memory, and whether some seconds are found again
+    hours.py        films of minutes and hours, and whether some seconds are found again
+    hours_costs.py  their time and memory, piece by piece and at once
     hours_command.py        python -m vtm_lesson hours
     estimates.py    a choice small enough to try all of it: the exact gradient, and every estimate of it
     gradients.py    gradients through the choice of targets: networks trained with each, their costs

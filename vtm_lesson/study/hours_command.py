@@ -24,7 +24,7 @@ from ..measuring import clock
 from ..measuring.scaling import exponent
 from ..paths import data_path
 from ..plots.style import Picture, png
-from . import hours
+from . import hours, hours_costs
 from .hours import HOUR, MEMORY, NETWORKS, PARTS, QUICK, RUNS, WHOLE, Hours, Point, Results
 from .report import aligned, percent, read
 
@@ -91,14 +91,14 @@ def _cost(study: Hours, part: str, left: Sequence[Point]) -> float:
 
 def _measured(study: Hours, folder: Path, point: Point) -> dict:
     """One result of time, memory or equal; of memory in a process of its own."""
-    path = str(hours.timed_film(study, folder, point.seconds))
+    path = str(hours_costs.timed_film(study, folder, point.seconds))
     common: dict[str, Any] = {"path": path, "settings": asdict(study), "seconds": point.seconds}
     if point.part == "equal":
-        return hours.equal_point(**common)
+        return hours_costs.equal_point(**common)
     common["threads"] = torch.get_num_threads()
     if point.part == "time":
-        return hours.time_point(**common)
-    return clock.peak_process(hours.memory_point, name=point.name, **common)
+        return hours_costs.time_point(**common)
+    return clock.peak_process(hours_costs.memory_point, name=point.name, **common)
 
 
 # --------------------------------------------------------------------------------------------------- what it says
@@ -138,10 +138,10 @@ def load(path: str | Path | None = None) -> dict:
 
 def _with_rows(report: dict) -> dict:
     records = report["results"]
-    rows = hours.time_rows(records)
+    rows = hours_costs.time_rows(records)
     return report | {
         "time": rows,
-        "memory": hours.memory_rows(records),
+        "memory": hours_costs.memory_rows(records),
         "recall": hours.recall_rows(records),
         "equal": next((record for record in records if record["part"] == "equal"), None),
         "exponents": exponents(rows),
