@@ -1,4 +1,4 @@
-"""The mutation audit's tables for the exercises of vtm_lesson/teaching/lessons_saliency.py."""
+"""The mutation audit's tables for the exercises of lessons_regions.py and lessons_motion.py."""
 
 from __future__ import annotations
 

@@ -10,7 +10,8 @@
     lessons_matching.py     lesson 02
     lessons_networks.py     lesson 03
     lessons_chunks.py       lesson 04
-    lessons_saliency.py     lessons 05 and 06
+    lessons_regions.py      lesson 05
+    lessons_motion.py       lesson 06
     lessons_learnable.py    lesson 07
     lessons_comparison.py   lesson 08, appendix C
     lessons_speed.py        lesson 09, appendix B

@@ -53,11 +53,11 @@ LESSONS = {
         ),
     ),
     "05_region_concentrated": (
-        "lessons_saliency",
+        "lessons_regions",
         ("centre_targets", "expected_coverage", "guesses_that_pay", "box_targets", "centre_share"),
     ),
     "06_motion_based": (
-        "lessons_saliency",
+        "lessons_motion",
         (
             "block_motion",
             "motion_map",

@@ -2,8 +2,8 @@
 
     making.py        a wrong answer from the text of a right one
     basics.py        slips for lessons_basics.py; so are, for the file with their name:
-    matching.py      networks.py chunks.py saliency.py learnable.py comparison.py speed.py gradients.py long.py
-                     data.py own.py
+    matching.py      networks.py chunks.py regions.py motion.py learnable.py comparison.py speed.py
+                     gradients.py long.py data.py own.py
 
 What belongs here: wrong answers made from a text. One of another shape stands with its exercise.
 """
