@@ -75,6 +75,14 @@ def test_a_floors_own_docstring_says_what_every_file_is_for(folder):
     assert "What belongs here:" in words
 
 
+def test_git_ignores_no_source():
+    command = ["git", "ls-files", "--others", "--ignored", "--exclude-standard", "--", "vtm_lesson/*.py", "tests/*.py"]
+    said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    if said.returncode != 0:
+        pytest.skip("this is no git checkout")
+    assert said.stdout == "", "a line of .gitignore takes these files for made ones; a clone would lack them"
+
+
 def test_the_floors_of_the_picture_stand_in_the_order_of_the_contract():
     contracts = configparser.ConfigParser()
     contracts.read(ROOT / ".importlinter", encoding="utf-8")
