@@ -33,17 +33,17 @@ from safetensors.torch import load, load_file, save, save_file
 from torch import Tensor
 
 from ...merging.merge import Merge
-from ...merging.strategies import Context, Reducer, Saliency, is_ragged, signals
+from ...merging.strategies import Context, Saliency
 from ...paths import PACKAGE
 from ...study.jobs import ACTOR
 from ...study.leaderboard import Around, Entry, Films, plug
 from ...study.own import OwnError
 from ...study.probe import retain
 from ...training.loop import Items
-from .jail import Jail, temporary
 from ..comparing import STOPS
 from ..judging import answers_in
 from ..work import UNSOLVED
+from .jail import Jail, temporary
 
 LESSON = "13_your_own_strategy"
 FILMS = "films.safetensors"  # what a submission is given, beside the folder that it runs in

@@ -1,7 +1,7 @@
 """A class on nbgrader: the cells that carry marks, and what they do where nbgrader runs them as they are.
 
-`marking` decides whether a function is right outside its process, `jail` starts that process, `execute` is both of them in
-nbgrader's autograde, and `look` says which submissions need a look.
+`marking` decides whether a function is right, outside its process; `jail` starts that process; `execute` is both of them
+in nbgrader's autograde; `look` says which submissions need a look.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from ...paths import PACKAGE
-from .marking import OTHER, seed_of
 from ..contents import LESSONS
 from ..exercise import Exercise
+from .marking import OTHER, seed_of
 
 CHECK = re.compile(r"^checks\.(\w+)\((\w+)\)\s*$")
 MARKS = re.compile(r"^cells\.marks\(\"(\w+)\", (\w+)\)$", re.MULTILINE)

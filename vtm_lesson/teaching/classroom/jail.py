@@ -5,8 +5,8 @@ takes away what the submission must not have, and then becomes the kernel.
 
 As root on Linux the kernel runs as a user that exists nowhere else, in its own network and mount namespaces: it sees no
 other folder of the course, no other user's home, and a /tmp of its own. As another user there are the limits and, where
-the system lets users make namespaces, the same walls around folders, network and processes; but it is the same user, who may
-read whatever lies elsewhere.
+the system lets users make namespaces, walls around network, processes, homes and the course, too; but it is the same
+user, who may read what lies elsewhere.
 """
 
 from __future__ import annotations
@@ -129,7 +129,7 @@ def enter(wish: dict) -> list[str]:
 
 
 def enter_as_user(hidden: list[Path], shown: list[Path]) -> list[str]:
-    """What a user who is not root may take from its own process; returns it in words. The process goes on as a child."""
+    """What a user who is not root may take from this process, in words. It goes on as a child."""
     user, group = os.geteuid(), os.getegid()
     try:
         _call("unshare", NEW_USER | NEW_NETWORK | NEW_MOUNTS | NEW_IPC | NEW_PROCESSES)
@@ -178,6 +178,12 @@ def temporary() -> list[str]:
     return [str(p.resolve()) for p in (*map(Path, TEMPORARY), Path(tempfile.gettempdir())) if p.is_dir()]
 
 
+def _personal() -> list[str]:
+    """The home of the one who marks, and the folders of PERSONAL that there are."""
+    places = [p for p in (Path.home(), *map(Path, PERSONAL)) if p.is_dir()]
+    return [str(p.resolve()) for p in places if p != Path("/")]  # which is the home of some services
+
+
 def user_of(process: int) -> int:
     """The user whose kernel the marking process of that number starts."""
     return FIRST_USER + process % USERS
@@ -214,7 +220,7 @@ class Jail:
         self.wish = {
             "user": self.user,
             "hidden": [str(course.resolve()), *temporary()],
-            "personal": [str(p.resolve()) for p in (Path.home(), *map(Path, PERSONAL)) if p.is_dir() and p != Path("/")],
+            "personal": _personal(),
             "shown": [str(p) for p in shown],
             "memory": memory,
             "file": file,

@@ -27,10 +27,10 @@ from typing import NamedTuple
 from tqdm import tqdm
 
 from ...plots.style import Picture, png
-from .figure import class_mistakes
 from ..contents import LESSONS
 from ..grading import FILE, tasks, wanted
 from ..judging import Verdict, judged_apart
+from .figure import class_mistakes
 
 COLUMNS = ("student", "exercise", "marks", "of", "mistake")
 KINDS = {  # of a verdict -> how the figure sums them up
