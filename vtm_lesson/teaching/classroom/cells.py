@@ -1,6 +1,6 @@
 """A class on nbgrader: the cells that carry marks, and what they do where nbgrader runs them as they are.
 
-`marking` decides whether a function is right, outside its process; `jail` starts that process; `execute` is both of them
+`marking` decides whether a function is right, outside its process; `jail` starts that process; `execute` is both
 in nbgrader's autograde; `look` says which submissions need a look.
 """
 
