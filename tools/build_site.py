@@ -218,7 +218,7 @@ def course_map(to: Path) -> str:
     from vtm_lesson import checks
     from vtm_lesson.teaching.contents import APPENDICES, LESSONS, PARTS
 
-    fig = checks.course_map("00")
+    fig = checks.course_map()
     raw = io.BytesIO()
     fig.savefig(raw, format="png", dpi=220, metadata={"Software": None})
     write(to / "course-map.png", raw.getvalue())

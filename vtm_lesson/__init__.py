@@ -37,6 +37,8 @@ _HOMES = {
     "VideoClassifier": "network.model",
     "count": "network.model",
     "by_chunks": "network.streaming",
+    "Live": "network.streaming",
+    "merging_levels": "network.levels",
     "Items": "training.loop",
     "Recipe": "training.loop",
     "evaluate": "training.loop",

@@ -32,8 +32,10 @@ from .merging.registry import reducers as reducers
 from .merging.strategies import Context as Context
 from .network.block import VTMBlock as VTMBlock
 from .network.config import BlockConfig as BlockConfig
+from .network.levels import merging_levels as merging_levels
 from .network.model import VideoClassifier as VideoClassifier
 from .network.model import count as count
+from .network.streaming import Live as Live
 from .network.streaming import by_chunks as by_chunks
 from .paths import data_path as data_path
 from .training.loop import Items as Items

@@ -754,7 +754,8 @@ for name in ("newest", "too_many"):
 # - **A board of painted films rewards what suits painted films.** An actor of one hue, small, in three ways of filming: a strategy may learn just that.
 # - **A linear reader of averages** likes few tokens of the actor and no others. A task that needs the *order* of events asks for something else.
 # - **Equal tokens are not equal time.** The board has no clock. `python -m vtm_lesson reducers` has one.
-# - **Hidden films stay hidden by your will only.** Their seeds stand in the code, as everything here.
+# - **Hidden films stay hidden by your will only.** Their seeds stand in the code, as everything here. A teacher's board (`python -m vtm_lesson leaderboard`) draws films that nobody has
+#   seen; your `own_partition` goes in as you wrote it.
 
 # %% [markdown]
 # ## Recap

@@ -41,6 +41,11 @@ def test_every_name_fits_its_box_filled_or_not(here):
     assert fig.alt.endswith(".") and f"You are at {here}," in fig.alt
 
 
+def test_outside_of_the_lessons_nobody_is_anywhere():
+    fig = checks.course_map()
+    assert "You are" not in fig.alt and "you are here" not in [text.get_text() for text in fig.axes[0].texts]
+
+
 @pytest.mark.parametrize("here", ["99", "", "Z"])
 def test_where_nobody_can_be(here):
     with pytest.raises(ValueError, match="here is one of 00"):

@@ -187,7 +187,7 @@ STATION = 0.57  # inches that a lesson takes on the map, at most
 def course_map(
     parts: Mapping[str, Mapping[str, str]],
     appendices: Mapping[str, tuple[str, str]],
-    here: str,
+    here: str | None = None,
     to_come: Collection[str] = (),
 ) -> Picture:
     """The way through a course: a box a lesson, in parts; the lesson that one is in is filled.
@@ -198,7 +198,7 @@ def course_map(
         The question of a part -> its lessons: number -> short name, of one or two lines. 14 lessons at most.
     appendices : dict
         Letter -> the number of the lesson that it stands below, and its short name.
-    here : str
+    here : str, optional
         The number or letter that is filled.
     to_come : collection of str, optional
         Lessons that do not exist yet: pale and dashed.
@@ -211,7 +211,7 @@ def course_map(
     Raises
     ------
     ValueError
-        For more lessons, where `here` is none of them or is still to come, and for an appendix below none of them.
+        For more lessons, a `here` that is none of them or still to come, and an appendix below none of them.
 
     Examples
     --------
@@ -222,7 +222,7 @@ def course_map(
     """
     lessons = {number: name for group in parts.values() for number, name in group.items()}
     every = lessons | {letter: name for letter, (_, name) in appendices.items()}
-    if not 1 <= len(lessons) <= 14 or here not in every or here in to_come:
+    if not 1 <= len(lessons) <= 14 or here not in {None, *every} or here in to_come:
         known = ", ".join(number for number in every if number not in to_come)
         raise ValueError(
             f"{len(lessons)} lessons, here={here!r}; a map has 1 to 14 lessons, and here is one of {known}."
@@ -254,8 +254,9 @@ def course_map(
         middle = places[below] - step / 2
         ax.plot((middle, middle), (y - 0.3, y - 0.44), color=GREY, linewidth=1.2, zorder=1)
         _station(ax, (middle, y - 0.57), (1.18 * step, 0.3), f"{letter} {name}", letter == here, letter in to_come)
-    box(ax, (0.17, 0.12), (0.2, 0.16), "", fill=BLUE)
-    ax.text(0.32, 0.12, "you are here", fontsize=7, va="center", color=FAINT)
+    if here is not None:
+        box(ax, (0.17, 0.12), (0.2, 0.16), "", fill=BLUE)
+        ax.text(0.32, 0.12, "you are here", fontsize=7, va="center", color=FAINT)
     if to_come:
         box(ax, (WIDTH - 0.88, 0.12), (0.2, 0.16), "", "white", GREY, dashed=True)
         ax.text(WIDTH - 0.73, 0.12, "still to come", fontsize=7, va="center", color=FAINT)
@@ -268,7 +269,9 @@ def course_map(
         told.append(
             "Appendices: " + ", ".join(f"{letter} {_one_line(name)}" for letter, (_, name) in appendices.items())
         )
-    fig.alt = f"Map of the course. {'. '.join(told)}. You are at {here}, {_one_line(every[here])}."
+    if here is not None:
+        told.append(f"You are at {here}, {_one_line(every[here])}")
+    fig.alt = f"Map of the course. {'. '.join(told)}."
     return fig
 
 

@@ -7,12 +7,12 @@ from ..plots.style import Picture
 from .contents import APPENDICES, LESSONS, PARTS
 
 
-def course_map(here: str) -> Picture:
-    """Draw the way through the course, with one lesson marked; what is still to come is pale.
+def course_map(here: str | None = None) -> Picture:
+    """Draw the way through the course, the lesson that one is in marked; what is still to come is pale.
 
     Parameters
     ----------
-    here : str
+    here : str, optional
         The number of a lesson, or the letter of an appendix.
 
     Returns
