@@ -142,6 +142,20 @@ def test_what_the_system_refuses_is_not_said_to_be_taken(allowed, said, monkeypa
     assert asked == ["unshare", "unshare"]
 
 
+def test_namespaces_without_rights_in_them_stop_no_submission(monkeypatch):
+    def call(name, *_):
+        if name != "unshare":
+            raise OSError(1, "refused")
+
+    def refused(*_):
+        raise PermissionError(1, "refused")
+
+    monkeypatch.setattr(jail, "_call", call)
+    monkeypatch.setattr(jail, "_go_on_as_child", lambda: None)
+    monkeypatch.setattr(Path, "write_text", refused)
+    assert jail.enter_as_user([], []) == ["no network"]
+
+
 # ---------------------------------------------------------------------------------------------- marks, without nbgrader
 
 

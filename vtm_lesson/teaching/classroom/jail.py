@@ -138,9 +138,10 @@ def enter_as_user(hidden: list[Path], shown: list[Path]) -> list[str]:
             _call("unshare", NEW_NETWORK | NEW_USER)
             return ["no network"]
         return []
-    Path("/proc/self/uid_map").write_text(f"{user} {user} 1")
-    Path("/proc/self/setgroups").write_text("deny")
-    Path("/proc/self/gid_map").write_text(f"{group} {group} 1")
+    with contextlib.suppress(OSError):  # some give the spaces and no rights in them: then mounts fail, too
+        Path("/proc/self/uid_map").write_text(f"{user} {user} 1")
+        Path("/proc/self/setgroups").write_text("deny")
+        Path("/proc/self/gid_map").write_text(f"{group} {group} 1")
     _go_on_as_child()
     done, processes = ["no network"], False
     with contextlib.suppress(OSError):  # a container may have a part of /proc covered, and forbid another
