@@ -459,22 +459,33 @@ def _alias_free(frames: int, height: int, width: int, gamma: int) -> Tensor:
     return torch.stack(targets)
 
 
-def _judge_alias_free(result: object, frames: int, height: int, width: int, gamma: int) -> str | None:
-    """What is wrong with a partition that is to have no comb, in one sentence; None if it does all that is asked."""
+def ascending(result: object, n: int, count: int, asked: str) -> Tensor | str:
+    """The positions (T,) that an answer gives; or, in one sentence, why they are not `count` of 0 to n - 1, ascending.
+
+    asked: the words for how many are asked for.
+    """
     try:
         positions = result.detach().cpu() if isinstance(result, Tensor) else torch.as_tensor(result)
     except (TypeError, ValueError, RuntimeError):
         return OtherKind("expected positions, whole numbers in one row: a tensor of shape (T,).")
     if positions.dim() != 1 or positions.dtype == torch.bool or positions.is_floating_point():
         return OtherKind("expected positions, whole numbers in one row: a tensor of shape (T,).")
-    places, n = height * width, frames * height * width
-    runs = math.ceil(n / gamma)
-    if len(positions) != runs:
-        return f"{n} tokens make {runs} runs of {gamma}, so {runs} targets are asked for; you have {len(positions)}."
+    if len(positions) != count:
+        return f"{asked}; you have {len(positions)}."
     if int(positions.min()) < 0 or int(positions.max()) >= n:
         return f"positions go from 0 to {n - 1}; yours go from {int(positions.min())} to {int(positions.max())}."
     if bool((positions.diff() <= 0).any()):
         return "positions are to ascend, each of them once; yours do not."
+    return positions
+
+
+def _judge_alias_free(result: object, frames: int, height: int, width: int, gamma: int) -> str | None:
+    """What is wrong with a partition that is to have no comb, in one sentence; None if it does all that is asked."""
+    places, n = height * width, frames * height * width
+    runs = math.ceil(n / gamma)
+    positions = ascending(result, n, runs, f"{n} tokens make {runs} runs of {gamma}, so {runs} targets are asked for")
+    if isinstance(positions, str):
+        return positions
     held = torch.bincount(positions // gamma, minlength=runs)
     if bool((held != 1).any()):
         run = int((held != 1).nonzero()[0])

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from ..merging.partition import uniform
-from .comparing import OtherKind
 from .exercise import Exercise
+from .lessons_chunks import ascending
 from .slips import regions as slips
 
 
@@ -276,20 +276,11 @@ def _judge_box(
     result: object, frames: int, height: int, width: int, gamma: float, box: Box, recall: float
 ) -> str | None:
     """What is wrong with the targets of `box_targets`, in one sentence; None if they do all that is asked."""
-    try:
-        positions = result.detach().cpu() if isinstance(result, Tensor) else torch.as_tensor(result)
-    except (TypeError, ValueError, RuntimeError):
-        return OtherKind("expected positions, whole numbers in one row: a tensor of shape (T,).")
-    if positions.dim() != 1 or positions.dtype == torch.bool or positions.is_floating_point():
-        return OtherKind("expected positions, whole numbers in one row: a tensor of shape (T,).")
     places, n = height * width, frames * height * width
     count = math.ceil(n / gamma)
-    if len(positions) != count:
-        return f"{count} targets are asked for, ceil({n} / {gamma:g}); you have {len(positions)}."
-    if int(positions.min()) < 0 or int(positions.max()) >= n:
-        return f"positions go from 0 to {n - 1}; yours go from {int(positions.min())} to {int(positions.max())}."
-    if bool((positions.diff() <= 0).any()):
-        return "positions are to ascend, each of them once; yours do not."
+    positions = ascending(result, n, count, f"{count} targets are asked for, ceil({n} / {gamma:g})")
+    if isinstance(positions, str):
+        return positions
     chosen = torch.zeros(frames, places, dtype=torch.bool).flatten().index_fill(0, positions.long(), True)
     chosen, inside = chosen.view(frames, places), _in_box(height, width, box)
     found, size = chosen[:, inside].sum(1), int(inside.sum())
